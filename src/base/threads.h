@@ -1,0 +1,39 @@
+/*
+ * threads.h - the only place that starts threads for arithmetic.  OpenMP underneath.
+ *
+ * A3: every worker sets the default floating-point mode (nearest even, no flush, traps masked) when
+ * a region starts; the mode write sits in its own function and the arithmetic in the task.
+ */
+#ifndef RN_THREADS_H
+#define RN_THREADS_H
+
+#include "base/base.h"
+
+#define RN_MAX_THREADS 1024
+
+/* Runs task(arg, i, worker) for every i in 0 ... tasks-1, each once, on up to `threads` workers
+ * (0 <= worker < threads).  Tasks must be independent outputs; order and placement are free.  One
+ * thread or one task runs in the caller.  Returns when all are done. */
+typedef void rn_task(void *arg, int64_t i, int worker);
+void rn_parallel(int threads, int64_t tasks, rn_task *task, void *arg);
+
+/* The same over the range 0 ... count-1 cut into pieces of at least `grain`. */
+typedef void rn_range_task(void *arg, int64_t begin, int64_t end, int worker);
+void rn_parallel_range(int threads, int64_t count, int64_t grain, rn_range_task *task, void *arg);
+
+/* task(arg, worker, worker) once on each worker of a team of `threads`. */
+void rn_every_worker(int threads, rn_task *task, void *arg);
+
+int rn_cpu_count(void); /* CPUs this process may run on, at least 1 */
+
+/* A3 at the library's borders: saves the caller's mode and sets the default; and back. */
+typedef struct { uint64_t word[4]; } rn_fpmode; /* one register, or a whole fenv_t */
+rn_fpmode rn_fpmode_enter(void);
+void rn_fpmode_leave(rn_fpmode saved);
+
+/* A40: a few hundred operations with known bits, on every worker of `threads`.  RN_ENOMEM never;
+ * RN_EIO (exit 4) naming the rule when this machine or build computes otherwise. */
+rn_status rn_selfcheck(int threads);
+rn_status rn_selfcheck_here(void); /* the same in this thread, in its floating-point mode */
+
+#endif /* RN_THREADS_H */
