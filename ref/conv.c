@@ -1,0 +1,184 @@
+/*
+ * conv.c - convolution by its definition: seven loops forward, seven for each gradient.
+ *
+ * No im2col, no blocking, no packing (the packed form is the weights as they are), dilation 1.
+ * Every output is one chain of fma in the order of its rule; taps outside are skipped (A6).
+ * LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 86(11), 1998;
+ * grouped: Krizhevsky, Sutskever, Hinton, NIPS 2012; Xie et al., arXiv:1611.05431.
+ */
+#include "ref/ref.h"
+#include "ref/tree.h"
+
+#include "base/real.h"
+
+/* Leaves of one weight's gradient: one float for each group of images. */
+size_t rn_ref_conv2d_workspace(void *dev, const struct rn_conv_shape *s)
+{
+    (void)dev;
+    return (size_t)rn_ref_group_count(s->N, s->P * s->Q) * sizeof(float);
+}
+
+static size_t weight_count(const struct rn_conv_shape *s)
+{
+    return (size_t)s->K * (size_t)(s->C / s->groups) * (size_t)s->R * (size_t)s->S;
+}
+
+size_t rn_ref_conv2d_packed_bytes(void *dev, const struct rn_conv_shape *s, enum rn_pass pass)
+{
+    (void)dev, (void)pass;
+    return weight_count(s) * sizeof(float);
+}
+
+void rn_ref_conv2d_pack(void *dev, void *packed, const float *weights,
+                        const struct rn_conv_shape *s, enum rn_pass pass)
+{
+    (void)dev, (void)pass;
+    memcpy(packed, weights, weight_count(s) * sizeof(float));
+}
+
+/* A13: one output, before its store. */
+static float output(const float *src, const float *weights, const struct rn_conv_shape *s,
+                    int n, int k, int p, int q)
+{
+    int channels = s->C / s->groups, first = k / (s->K / s->groups) * channels;
+    float acc = 0;
+    for (int kh = 0; kh < s->R; kh++)
+        for (int kw = 0; kw < s->S; kw++) {
+            int h = p * s->stride - s->pad + kh, w = q * s->stride - s->pad + kw;
+            if (!inside(h, s->H) || !inside(w, s->W)) continue;
+            for (int c = 0; c < channels; c++)
+                acc = rn_fmaf(src[at4(n, first + c, h, w, s->C, s->H, s->W)],
+                              weights[at4(k, c, kh, kw, channels, s->R, s->S)], acc);
+        }
+    return acc;
+}
+
+/* A13: y = F(acc), with a bias y = F(acc + b). */
+void rn_ref_conv2d_forward(void *dev, float *dst, const float *src, const void *packed,
+                           const float *bias, const struct rn_conv_shape *s, void *workspace)
+{
+    (void)dev, (void)workspace;
+    for (int n = 0; n < s->N; n++)
+        for (int k = 0; k < s->K; k++)
+            for (int p = 0; p < s->P; p++)
+                for (int q = 0; q < s->Q; q++) {
+                    float acc = output(src, packed, s, n, k, p, q);
+                    if (bias) acc = acc + bias[k];
+                    dst[at4(n, k, p, q, s->K, s->P, s->Q)] = rn_store(acc);
+                }
+}
+
+/* The output coordinate that saw input i through tap k, or -1 if none did. */
+static int seen_by(int i, int k, int stride, int pad, int outputs)
+{
+    int d = i + pad - k;
+    return d >= 0 && d % stride == 0 && d / stride < outputs ? d / stride : -1;
+}
+
+/* A14: the gradient of one input, before its store. */
+static float input_gradient(const float *ddst, const float *weights, const struct rn_conv_shape *s,
+                            int n, int c, int h, int w)
+{
+    int channels = s->C / s->groups, filters = s->K / s->groups, first = c / channels * filters;
+    float acc = 0;
+    for (int kh = 0; kh < s->R; kh++)
+        for (int kw = 0; kw < s->S; kw++) {
+            int p = seen_by(h, kh, s->stride, s->pad, s->P);
+            int q = seen_by(w, kw, s->stride, s->pad, s->Q);
+            if (p < 0 || q < 0) continue;
+            for (int k = first; k < first + filters; k++)
+                acc = rn_fmaf(ddst[at4(n, k, p, q, s->K, s->P, s->Q)],
+                              weights[at4(k, c % channels, kh, kw, channels, s->R, s->S)], acc);
+        }
+    return acc;
+}
+
+/* A14: dx = F(acc); A18 for a source with a second consumer: F(F(acc) + add). */
+void rn_ref_conv2d_backward_data(void *dev, float *dsrc, const float *ddst, const void *packed,
+                                 const float *add, const struct rn_conv_shape *s, void *workspace)
+{
+    (void)dev, (void)workspace;
+    for (int n = 0; n < s->N; n++)
+        for (int c = 0; c < s->C; c++)
+            for (int h = 0; h < s->H; h++)
+                for (int w = 0; w < s->W; w++) {
+                    size_t i = at4(n, c, h, w, s->C, s->H, s->W);
+                    float dx = rn_store(input_gradient(ddst, packed, s, n, c, h, w));
+                    dsrc[i] = add ? rn_store(dx + add[i]) : dx;
+                }
+}
+
+/* A15: one leaf of dweights[k][c][kh][kw], the chain over images begin ... end-1. */
+static float weight_leaf(const float *src, const float *ddst, const struct rn_conv_shape *s, int k,
+                         int c, int kh, int kw, int begin, int end)
+{
+    int channels = s->C / s->groups, first = k / (s->K / s->groups) * channels;
+    float acc = 0;
+    for (int n = begin; n < end; n++)
+        for (int p = 0; p < s->P; p++)
+            for (int q = 0; q < s->Q; q++) {
+                int h = p * s->stride - s->pad + kh, w = q * s->stride - s->pad + kw;
+                if (!inside(h, s->H) || !inside(w, s->W)) continue;
+                acc = rn_fmaf(src[at4(n, first + c, h, w, s->C, s->H, s->W)],
+                              ddst[at4(n, k, p, q, s->K, s->P, s->Q)], acc);
+            }
+    return acc;
+}
+
+/* A15: one leaf of dbias[k]. */
+static float bias_leaf(const float *ddst, const struct rn_conv_shape *s, int k, int begin, int end)
+{
+    float acc = 0;
+    for (int n = begin; n < end; n++)
+        for (int p = 0; p < s->P; p++)
+            for (int q = 0; q < s->Q; q++)
+                acc = acc + ddst[at4(n, k, p, q, s->K, s->P, s->Q)];
+    return acc;
+}
+
+/* A15, A11: dw = F(tree over the leaves of all groups). */
+static float weight_gradient(const float *src, const float *ddst, const struct rn_conv_shape *s,
+                             int k, int c, int kh, int kw, float *leaf)
+{
+    int images = rn_ref_group_images(s->P * s->Q), groups = rn_ref_group_count(s->N, s->P * s->Q);
+    for (int g = 0; g < groups; g++)
+        leaf[g] = weight_leaf(src, ddst, s, k, c, kh, kw, g * images,
+                              RN_MIN((g + 1) * images, s->N));
+    return rn_store(rn_ref_tree_float(leaf, groups));
+}
+
+/* A15, A11. */
+static float bias_gradient(const float *ddst, const struct rn_conv_shape *s, int k, float *leaf)
+{
+    int images = rn_ref_group_images(s->P * s->Q), groups = rn_ref_group_count(s->N, s->P * s->Q);
+    for (int g = 0; g < groups; g++)
+        leaf[g] = bias_leaf(ddst, s, k, g * images, RN_MIN((g + 1) * images, s->N));
+    return rn_store(rn_ref_tree_float(leaf, groups));
+}
+
+/* A15, one weight after the other. */
+void rn_ref_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
+                                    const float *ddst, const struct rn_conv_shape *s,
+                                    void *workspace)
+{
+    int channels = s->C / s->groups;
+    (void)dev;
+    for (int k = 0; k < s->K; k++)
+        for (int c = 0; c < channels; c++)
+            for (int kh = 0; kh < s->R; kh++)
+                for (int kw = 0; kw < s->S; kw++)
+                    dweights[at4(k, c, kh, kw, channels, s->R, s->S)] =
+                        weight_gradient(src, ddst, s, k, c, kh, kw, workspace);
+    if (dbias)
+        for (int k = 0; k < s->K; k++) dbias[k] = bias_gradient(ddst, s, k, workspace);
+}
+
+/* A22: the composition is the specification, so compose. */
+void rn_ref_conv2d_bn(void *dev, float *dst, const float *src, const void *packed, const float *add,
+                      const float *gamma, const float *beta, const float *running_mean,
+                      const float *running_var, const struct rn_conv_shape *s,
+                      const struct rn_bn_shape *bn, void *workspace)
+{
+    rn_ref_conv2d_forward(dev, dst, src, packed, NULL, s, workspace);
+    rn_ref_batchnorm_forward_eval(dev, dst, dst, add, gamma, beta, running_mean, running_var, bn);
+}

@@ -1,0 +1,89 @@
+/*
+ * device.c - the reference device is this process's memory: allocation by base/mem.h, copies by
+ * memcpy, activations laid out as dense NCHW.  It has no threads and no instruction sets to choose.
+ * These slots move bits as they are; A5 is for those who compute or load a number.
+ */
+#include "ref/ref.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+/* It has no state; its address only tells a device from none. */
+static char device;
+
+/* Every cap on the instruction set is kept by using none; a name that is none is still an error. */
+static bool isa_known(const char *name)
+{
+    static const char *const known[] = { "",       "scalar", "portable", "avx2",
+                                         "avx512", "amx",    "neon" };
+    for (size_t i = 0; i < RN_COUNT(known); i++)
+        if (!strcmp(name, known[i])) return true;
+    return false;
+}
+
+rn_status rn_ref_open(void **dev, const struct rn_device_options *options)
+{
+    if (options && options->isa && !isa_known(options->isa))
+        return rn_fail(RN_EUSAGE, "instruction set '%s' is unknown; backend ref has only scalar",
+                       options->isa);
+    *dev = &device;
+    return RN_OK;
+}
+
+void rn_ref_close(void *dev) { (void)dev; }
+
+const char *rn_ref_isa(void *dev)
+{
+    (void)dev;
+    return "scalar";
+}
+
+rn_status rn_ref_alloc(void *dev, void **mem, size_t bytes)
+{
+    (void)dev;
+    *mem = rn_alloc(bytes);
+    return *mem ? RN_OK : RN_ENOMEM;
+}
+
+void rn_ref_release(void *dev, void *mem)
+{
+    (void)dev;
+    rn_free(mem);
+}
+
+void rn_ref_write(void *dev, void *dst, const void *host, size_t bytes)
+{
+    (void)dev;
+    memcpy(dst, host, bytes);
+}
+
+void rn_ref_read(void *dev, void *host, const void *src, size_t bytes)
+{
+    (void)dev;
+    memcpy(host, src, bytes);
+}
+
+void rn_ref_copy(void *dev, void *dst, const void *src, size_t bytes)
+{
+    (void)dev;
+    memcpy(dst, src, bytes);
+}
+
+void rn_ref_sync(void *dev) { (void)dev; }
+
+size_t rn_ref_tensor_bytes(void *dev, int N, int C, int H, int W)
+{
+    (void)dev;
+    return (size_t)N * (size_t)C * (size_t)H * (size_t)W * sizeof(float);
+}
+
+void rn_ref_tensor_set(void *dev, void *dst, const float *nchw, int N, int C, int H, int W)
+{
+    memcpy(dst, nchw, rn_ref_tensor_bytes(dev, N, C, H, W));
+}
+
+void rn_ref_tensor_get(void *dev, float *nchw, const void *src, int N, int C, int H, int W)
+{
+    memcpy(nchw, src, rn_ref_tensor_bytes(dev, N, C, H, W));
+}
