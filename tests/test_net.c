@@ -1,0 +1,348 @@
+/*
+ * test_net.c - architectures, their parameter counts, the memory plan, and execution: reference and CPU
+ * table, any batch, any number of threads give the same bits.
+ */
+#include "tests/test.h"
+
+#include "base/mem.h"
+#include "base/random.h"
+#include "net/graph.h"
+#include "net/net.h"
+#include "net/plan.h"
+#include "resnet.h"
+
+/* -- architectures -------------------------------------------------------------------------------- */
+
+static struct rn_net_config config_of(const char *name, enum rn_stem stem, int classes, int size, int batch)
+{
+    struct rn_net_config c = { .image_size = size, .batch = batch, .eval_batch = RN_MAX(batch, 1) };
+    CHECK_OK(rn_arch_named(&c.arch, name, stem, classes));
+    return c;
+}
+
+/* torchvision's published parameter counts, and the CIFAR-10 sheet's and the 224 baseline's. */
+static void test_parameter_counts(void)
+{
+    static const struct { const char *name; enum rn_stem stem; int classes; size_t want; } row[] = {
+        { "resnet18", RN_STEM_IMAGENET, 1000, 11689512 },
+        { "resnet18", RN_STEM_IMAGENET, 2, 11177538 },
+        { "resnet18", RN_STEM_CIFAR, 10, 11173962 },
+        { "resnet34", RN_STEM_IMAGENET, 1000, 21797672 },
+        { "resnet50", RN_STEM_IMAGENET, 1000, 25557032 },
+        { "resnet101", RN_STEM_IMAGENET, 1000, 44549160 },
+        { "resnet152", RN_STEM_IMAGENET, 1000, 60192808 },
+        { "resnext50_32x4d", RN_STEM_IMAGENET, 1000, 25028904 },
+        { "resnext101_32x8d", RN_STEM_IMAGENET, 1000, 88791336 },
+        { "resnext101_64x4d", RN_STEM_IMAGENET, 1000, 83455272 },
+        { "wide_resnet50_2", RN_STEM_IMAGENET, 1000, 68883240 },
+        { "wide_resnet101_2", RN_STEM_IMAGENET, 1000, 126886696 },
+    };
+    for (size_t i = 0; i < RN_COUNT(row); i++) {
+        struct rn_net_config c = config_of(row[i].name, row[i].stem, row[i].classes, 224, 1);
+        struct rn_graph g;
+        CHECK_OK(rn_graph_build(&g, &c));
+        CHECK_MSG(g.trainable == row[i].want, "%s: %zu parameters", row[i].name, g.trainable);
+        rn_graph_free(&g);
+    }
+}
+
+/* Multiply-accumulates of convolution and linear layers, one image. */
+static void test_macs(void)
+{
+    static const struct { const char *name; enum rn_stem stem; int classes, size; int64_t want; } row[] = {
+        { "resnet18", RN_STEM_IMAGENET, 1000, 224, 1814073344 },
+        { "resnet18", RN_STEM_CIFAR, 10, 32, 555422720 },
+        { "resnet50", RN_STEM_IMAGENET, 1000, 224, 4089184256 },
+    };
+    for (size_t i = 0; i < RN_COUNT(row); i++) {
+        struct rn_net_config c = config_of(row[i].name, row[i].stem, row[i].classes, row[i].size, 1);
+        struct rn_graph g;
+        CHECK_OK(rn_graph_build(&g, &c));
+        CHECK_MSG(g.macs == row[i].want, "%s: %" PRId64 " MACs", row[i].name, g.macs);
+        rn_graph_free(&g);
+    }
+}
+
+static int shape_in_graph(void *arg, const char *name, int64_t dims[8])
+{
+    const struct rn_graph *g = arg;
+    for (int i = 0; i < g->params; i++) {
+        if (strcmp(g->param[i].name, name) != 0) continue;
+        for (int d = 0; d < g->param[i].dims; d++) dims[d] = g->param[i].shape[d];
+        return g->param[i].dims;
+    }
+    return 0;
+}
+
+/* Every architecture and stem is read back from its own shapes. */
+static void test_arch_from_shapes(void)
+{
+    size_t count;
+    const char *const *name = rn_arch_names(&count);
+    for (size_t i = 0; i < count; i++) {
+        for (int stem = RN_STEM_IMAGENET; stem <= RN_STEM_DEEP; stem++) {
+            struct rn_net_config c = config_of(name[i], (enum rn_stem)stem, 7, 32, 1);
+            struct rn_graph g;
+            struct rn_arch back;
+            CHECK_OK(rn_graph_build(&g, &c));
+            CHECK_OK(rn_arch_from_shapes(&back, (enum rn_stem)stem, shape_in_graph, &g));
+            CHECK_MSG(strcmp(back.name, name[i]) == 0 && back.stem == (enum rn_stem)stem &&
+                      back.classes == 7, "%s read back as %s", name[i], back.name);
+            rn_graph_free(&g);
+        }
+    }
+}
+
+/* A pruned net: odd widths everywhere; and the first tensor that does not fit is named. */
+static void test_arch_of_odd_widths(void)
+{
+    struct rn_net_config c = config_of("resnet18", RN_STEM_CIFAR_POOL, 10, 32, 1);
+    c.arch.stem_width[0] = 12;
+    static const int width[4] = { 12, 25, 51, 102 };
+    for (int i = 0; i < c.arch.blocks; i++) {
+        struct rn_block *b = &c.arch.block[i];
+        b->mid = b->mid2 = b->out = width[b->stage];
+    }
+    c.arch.features = 102;
+    struct rn_graph g;
+    struct rn_arch back;
+    CHECK_OK(rn_graph_build(&g, &c));
+    CHECK_OK(rn_arch_from_shapes(&back, RN_STEM_CIFAR_POOL, shape_in_graph, &g));
+    CHECK(strcmp(back.name, "custom") == 0 && back.features == 102 && back.block[3].mid == 25);
+
+    for (int i = 0; i < g.params; i++)
+        if (strcmp(g.param[i].name, "layer3.0.downsample.0.weight") == 0) g.param[i].shape[1] = 24;
+    CHECK(rn_arch_from_shapes(&back, RN_STEM_CIFAR_POOL, shape_in_graph, &g) == RN_EINPUT);
+    CHECK_MSG(strstr(rn_error(), "layer3.0.downsample.0.weight"), "message: %s", rn_error());
+    rn_graph_free(&g);
+}
+
+static void test_bad_configurations(void)
+{
+    struct rn_arch a;
+    struct rn_graph g;
+    CHECK(rn_arch_named(&a, "resnet19", RN_STEM_CIFAR, 10) == RN_EUSAGE);
+    CHECK(strstr(rn_error(), "resnet18"));
+    CHECK(rn_arch_named(&a, "resnet18", RN_STEM_CIFAR, 1) == RN_EUSAGE);
+    struct rn_net_config c = config_of("resnet18", RN_STEM_CIFAR, 10, 32, 1);
+    c.image_size = 31;
+    CHECK(rn_graph_build(&g, &c) == RN_EUSAGE);
+    c.image_size = 8192;
+    c.batch = 4096;
+    CHECK(rn_graph_build(&g, &c) == RN_EUSAGE);
+    c.image_size = 64;
+    c.batch = 1;
+    c.upsample = 32;
+    CHECK(rn_graph_build(&g, &c) == RN_EUSAGE);
+}
+
+/* -- the memory plan ------------------------------------------------------------------------------- */
+
+/* Writes a tag over every buffer when it is made and looks for it at each use: two buffers that share
+ * memory while both are needed show.  Independent of plan.c's own lifetimes. */
+struct watch { int *owner; size_t cells; };
+
+static void tag(struct watch *w, size_t offset, size_t bytes, int value)
+{
+    for (size_t i = offset / 64; i < (offset + bytes + 63) / 64 && i < w->cells; i++) w->owner[i] = value;
+}
+
+static bool tagged(const struct watch *w, size_t offset, size_t bytes, int value)
+{
+    for (size_t i = offset / 64; i < (offset + bytes + 63) / 64; i++)
+        if (i >= w->cells || w->owner[i] != value) return false;
+    return true;
+}
+
+static size_t bytes_of(const struct rn_node *n, int batch, void *dev)
+{
+    return rn_ops_ref.tensor_bytes(dev, batch, n->C, n->H, n->W);
+}
+
+static void walk_training(const struct rn_graph *g, const struct rn_plan *p, int batch, void *dev)
+{
+    struct watch w = { NULL, p->bytes / 64 + 1 };
+    w.owner = rn_alloc_array(w.cells, sizeof *w.owner);
+    const int grads = 100000;
+    for (int i = 0; i < g->nodes; i++) { /* forward */
+        const struct rn_node *n = &g->node[i];
+        if (n->src >= 0) CHECK(tagged(&w, p->out[n->src], bytes_of(&g->node[n->src], batch, dev), n->src));
+        if (n->add >= 0) CHECK(tagged(&w, p->out[n->add], bytes_of(&g->node[n->add], batch, dev), n->add));
+        tag(&w, p->out[i], bytes_of(n, batch, dev), i);
+    }
+    int last = g->nodes - 1;
+    tag(&w, p->grad[last], bytes_of(&g->node[last], batch, dev), grads + last);
+    for (int i = last; i > 0; i--) { /* backward: the gradient is there, and so is what the op reads */
+        const struct rn_node *n = &g->node[i];
+        if (n->kind == RN_NODE_RESIZE) continue;
+        size_t bytes = bytes_of(n, batch, dev), src_bytes = bytes_of(&g->node[n->src], batch, dev);
+        CHECK_MSG(tagged(&w, p->grad[i], bytes, grads + i), "gradient of %s", n->name);
+        if (n->kind == RN_NODE_CONV || n->kind == RN_NODE_BN || n->kind == RN_NODE_LINEAR)
+            CHECK_MSG(tagged(&w, p->out[n->src], src_bytes, n->src), "input of %s", n->name);
+        if (n->kind == RN_NODE_BN && n->u.bn.post != RN_POST_NONE)
+            CHECK_MSG(tagged(&w, p->out[i], bytes, i), "output of %s", n->name);
+        bool made = g->node[n->src].last_consumer != i;
+        if (made) CHECK_MSG(tagged(&w, p->grad[n->src], src_bytes, grads + n->src), "sum at %s", n->name);
+        if (n->src > 0) tag(&w, p->grad[n->src], src_bytes, grads + n->src);
+        if (n->add > 0) tag(&w, p->grad[n->add], bytes, grads + n->add);
+    }
+    rn_free(w.owner);
+}
+
+static void test_training_plan(void)
+{
+    static const char *const name[] = { "resnet18", "resnet50" };
+    const struct rn_device_options o = { 1, NULL };
+    void *dev;
+    CHECK_OK(rn_ops_ref.open(&dev, &o));
+    for (size_t i = 0; i < RN_COUNT(name); i++) {
+        for (int stem = RN_STEM_IMAGENET; stem <= RN_STEM_DEEP; stem++) {
+            struct rn_net_config c = config_of(name[i], (enum rn_stem)stem, 10, 32, 3);
+            c.upsample = i ? 48 : 0;
+            struct rn_graph g;
+            struct rn_plan p;
+            CHECK_OK(rn_graph_build(&g, &c));
+            CHECK_OK(rn_plan_training(&p, &g, 3, &rn_ops_ref, dev));
+            walk_training(&g, &p, 3, dev);
+            rn_plan_free(&p);
+            rn_graph_free(&g);
+        }
+    }
+    rn_ops_ref.close(dev);
+}
+
+/* -- execution ------------------------------------------------------------------------------------- */
+
+/* A net small enough for the naive loops: one block a stage, narrow. */
+static struct rn_net_config small(bool bottleneck, enum rn_stem stem, int upsample)
+{
+    struct rn_net_config c = config_of(bottleneck ? "resnext50_32x4d" : "resnet18", stem, 5, 32, 6);
+    struct rn_arch *a = &c.arch;
+    int kept = 0;
+    for (int i = 0; i < a->blocks; i++) {
+        struct rn_block b = a->block[i];
+        if (b.index > (b.stage == 0)) continue;
+        b.out = bottleneck ? 16 << b.stage : 4 << b.stage;
+        b.groups = bottleneck ? 2 : 1;
+        b.mid = b.mid2 = bottleneck ? 8 : b.out;
+        b.project = b.index == 0 && (b.stage > 0 || bottleneck);
+        a->block[kept++] = b;
+    }
+    memset(&a->block[kept], 0, (RN_MAX_BLOCKS - (size_t)kept) * sizeof a->block[0]);
+    a->blocks = kept;
+    a->features = a->block[kept - 1].out;
+    for (int i = 0; i < (stem == RN_STEM_DEEP ? 3 : 1); i++) a->stem_width[i] = 4;
+    c.upsample = upsample;
+    return c;
+}
+
+struct step_result { uint64_t weights; double loss; float logits[6 * 5]; float eval[6 * 5]; };
+
+/* Two steps of plain gradient descent and an evaluation. */
+static void run_steps(struct step_result *r, const struct rn_net_config *c, const struct rn_ops *ops,
+                      int threads, int n, int eval_n)
+{
+    const struct rn_device_options o = { threads, NULL };
+    const int32_t labels[6] = { 0, 1, 2, 3, 4, 0 };
+    const struct rn_sgd sgd = { 0.05, 0, 0, 0 };
+    static float images[6 * 3 * 32 * 32];
+    double loss[6];
+    struct rn_net *net;
+    void *dev, *velocity;
+
+    for (size_t i = 0; i < RN_COUNT(images); i++) {
+        struct rn_random g = rn_random(1, RN_RANDOM_TEST, 0, (uint32_t)i);
+        images[i] = (float)(2 * rn_random_uniform(&g) - 1);
+    }
+    CHECK_OK(ops->open(&dev, &o));
+    CHECK_OK(rn_net_create(&net, c, ops, dev));
+    rn_net_init(net, 42);
+    size_t count = rn_net_trainable_count(net);
+    CHECK_OK(ops->alloc(dev, &velocity, count * sizeof(float)));
+    for (int step = 0; step < 2; step++) {
+        rn_net_forward(net, images, n, true);
+        rn_net_loss(net, loss, labels, n, 0.1);
+        rn_net_backward(net);
+        CHECK(rn_net_gradients_finite(net));
+        ops->sgd_update(dev, rn_net_weights(net), velocity, rn_net_gradients(net), count, &sgd);
+        rn_net_commit_statistics(net);
+    }
+    r->loss = loss[0];
+    r->weights = rn_net_hash(net);
+    rn_net_logits(net, r->logits);
+    for (int i = 0; i < n; i += eval_n) {
+        int m = RN_MIN(eval_n, n - i);
+        rn_net_forward(net, images + (size_t)i * 3 * 32 * 32, m, false);
+        rn_net_logits(net, r->eval + i * 5);
+    }
+    CHECK(rn_net_find_not_finite(net, images, n) == NULL);
+    ops->release(dev, velocity);
+    rn_net_free(net);
+    ops->close(dev);
+}
+
+static void check_same(const struct rn_net_config *c, int n)
+{
+    struct step_result want, got;
+    run_steps(&want, c, &rn_ops_ref, 1, n, n);
+    static const int threads[] = { 1, 2, 3, 6, 8 };
+    for (size_t t = 0; t < RN_COUNT(threads); t++) {
+        run_steps(&got, c, &rn_ops_cpu, threads[t], n, t % 2 ? 1 : 4);
+        CHECK_MSG(got.weights == want.weights, "%d threads: weights %016" PRIx64 " instead of %016" PRIx64,
+                  threads[t], got.weights, want.weights);
+        CHECK(got.loss == want.loss);
+        check_bits("training logits", got.logits, want.logits, (size_t)n * 5);
+        check_bits("evaluation logits", got.eval, want.eval, (size_t)n * 5);
+    }
+}
+
+static void test_same_bits(void)
+{
+    struct rn_net_config c = small(false, RN_STEM_IMAGENET, 0);
+    check_same(&c, 6);
+    check_same(&c, 5); /* a batch smaller than the plan's */
+    c = small(true, RN_STEM_DEEP, 0);
+    check_same(&c, 6);
+    c = small(false, RN_STEM_CIFAR_POOL, 48);
+    check_same(&c, 2);
+}
+
+/* A NaN in one weight is found in the layer that has it. */
+static void test_not_finite_is_named(void)
+{
+    const struct rn_net_config c = small(false, RN_STEM_3X3S2, 0);
+    const struct rn_device_options o = { 1, NULL };
+    static float images[6 * 3 * 32 * 32];
+    const struct rn_param *row;
+    struct rn_net *net;
+    void *dev;
+
+    CHECK_OK(rn_ops_cpu.open(&dev, &o));
+    CHECK_OK(rn_net_create(&net, &c, &rn_ops_cpu, dev));
+    rn_net_init(net, 1);
+    for (size_t i = 0; i < RN_COUNT(images); i++) images[i] = (float)(i % 7) - 3.0f;
+    CHECK(rn_net_find_not_finite(net, images, 4) == NULL);
+    size_t rows = rn_net_params(net, &row);
+    for (size_t i = 0; i < rows; i++) {
+        if (strcmp(row[i].name, "layer2.0.conv2.weight") != 0) continue;
+        float *w = rn_alloc_array(row[i].count, sizeof *w);
+        rn_net_get(net, i, w);
+        w[3] = rn_float(0x7fc00000u);
+        rn_net_set(net, i, w);
+        rn_free(w);
+    }
+    const char *where = rn_net_find_not_finite(net, images, 4);
+    CHECK_MSG(where && strcmp(where, "layer2.0.conv2") == 0, "found in %s", where ? where : "nothing");
+    rn_net_free(net);
+    rn_ops_cpu.close(dev);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct rn_test_row row[] = {
+        RN_TEST_ROW(test_parameter_counts), RN_TEST_ROW(test_macs), RN_TEST_ROW(test_arch_from_shapes),
+        RN_TEST_ROW(test_arch_of_odd_widths), RN_TEST_ROW(test_bad_configurations),
+        RN_TEST_ROW(test_training_plan), RN_TEST_ROW(test_same_bits), RN_TEST_ROW(test_not_finite_is_named),
+    };
+    return rn_test_main("test_net", row, RN_COUNT(row), argc, argv);
+}
