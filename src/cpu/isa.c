@@ -1,0 +1,80 @@
+/*
+ * isa.c - the list of instruction sets, best first, and which of them this CPU has.
+ *
+ * A name caps what is used; nothing else of the program looks at the CPU.  `amx` is a name for later
+ * numerics: fp32 runs on it as avx512 does.
+ */
+#include "cpu/cpu.h"
+
+#include "base/text.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
+
+/* Leaf 7: AMX-TILE is bit 24 of EDX, AMX-BF16 bit 22; the system saves tiles if XCR0 has bits 17, 18. */
+static bool has_amx(void)
+{
+    unsigned a, b, c, d, low, high;
+    if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if (!(d >> 24 & 1) || !(d >> 22 & 1)) return false;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & 0x60000u) == 0x60000u;
+}
+#endif
+
+static bool always(void) { return true; }
+
+static const struct isa {
+    const char *name;
+    bool (*present)(void);
+    const struct rn_kernels *kernels;
+    bool by_name_only; /* not a choice of its own for fp32 */
+} sets[] = {
+#if defined(__x86_64__)
+    { "amx", has_amx, &rn_kernels_avx512, true },
+    { "avx512", has_avx512, &rn_kernels_avx512, false },
+    { "avx2", has_avx2, &rn_kernels_avx2, false },
+#endif
+#if defined(__aarch64__)
+    { "neon", always, &rn_kernels_neon, false },
+#endif
+    { "portable", always, &rn_kernels_portable, false },
+};
+
+const char *rn_isa_name(int i)
+{
+    for (size_t k = 0; k < RN_COUNT(sets); k++)
+        if (sets[k].present() && !sets[k].by_name_only && i-- == 0) return sets[k].name;
+    return NULL;
+}
+
+rn_status rn_isa_find(const struct rn_kernels **kernels, const char **name, const char *wanted)
+{
+    struct rn_text list = { 0 };
+    bool best = !wanted || !*wanted;
+    for (size_t k = 0; k < RN_COUNT(sets); k++) {
+        if (!sets[k].present()) continue;
+        rn_text_add(&list, "%s%s", list.length ? ", " : "", sets[k].name);
+        if (best ? sets[k].by_name_only : strcmp(wanted, sets[k].name) != 0) continue;
+        *kernels = sets[k].kernels;
+        *name = sets[k].name;
+        rn_text_free(&list);
+        return RN_OK;
+    }
+    rn_status status = rn_text_status(&list);
+    if (!status) {
+        char shown[64];
+        status = rn_fail(RN_EUSAGE, "instruction set '%s' is not one of this CPU's: %s",
+                         rn_printable(shown, sizeof shown, wanted, strlen(wanted)), list.data);
+    }
+    rn_text_free(&list);
+    return status;
+}

@@ -1,0 +1,51 @@
+/* kernels_avx512.c - the AVX-512 instance: 32 registers of 16 floats.  Intel Skylake-SP (2017) and AMD
+ * Zen 4 (2022) onwards. */
+#include "cpu/cpu.h"
+#include "cpu/unroll.h"
+
+#include <math.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define SUFFIX avx512
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")))
+#define VEC __m512
+#define VL 16
+#define VZERO() _mm512_setzero_ps()
+#define VLOAD(p) _mm512_loadu_ps(p)
+#define VSTORE(p, v) _mm512_storeu_ps(p, v)
+#define VSET1(x) _mm512_set1_ps(x)
+#define VFMA(x, y, z) _mm512_fmadd_ps(x, y, z)
+#define VSQRT(x) _mm512_sqrt_ps(x)
+#define DVEC __m512d
+#define DLO(v) _mm512_cvtps_pd(_mm512_castps512_ps256(v))
+#define DHI(v) _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))
+
+#define MR 6 /* 24 accumulators + 4 + 1 of 32 registers */
+#define NV 4
+#include "cpu/gemm_ukr.inc"
+#define MR 2
+#define NV 4
+#include "cpu/gemm_ukr.inc"
+#define MR 12 /* 24 + 2 + 1 */
+#define NV 2
+#include "cpu/gemm_ukr.inc"
+#define MR 3
+#define NV 2
+#include "cpu/gemm_ukr.inc"
+#define MR 12 /* 12 + 1 + 1: enough chains to hide the latency of fma */
+#define NV 1
+#include "cpu/gemm_ukr.inc"
+#define MR 3
+#define NV 1
+#include "cpu/gemm_ukr.inc"
+
+static const struct rn_tile tiles[] = {
+    { 6, 64, ukr_6x4_avx512 },  { 2, 64, ukr_2x4_avx512 },  { 12, 32, ukr_12x2_avx512 },
+    { 3, 32, ukr_3x2_avx512 },  { 12, 16, ukr_12x1_avx512 }, { 3, 16, ukr_3x1_avx512 }, { 0, 0, NULL },
+};
+
+#include "cpu/loops.inc"
+const struct rn_kernels rn_kernels_avx512 = RN_KERNELS("avx512");
+#endif
