@@ -1,0 +1,197 @@
+/*
+ * gradcheck_net.c - all gradients of the small residual net, as the slots of an op table give them,
+ * against central differences of the whole net in double.
+ *
+ * Where gradcheck.c measures every element, a sample of each tensor is enough here: the ops are
+ * already known to be right, and what is left to get wrong (a shortcut, a mask, the wrong saved
+ * tensor) spoils tensors as a whole.
+ */
+#include "conform/conform.h"
+
+#include "base/mem.h"
+#include "base/random.h"
+#include "conform/small_net.h"
+#include "conform/wide.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STEP 1e-6
+#define MARGIN 1e-4 /* a weight of the first layer moves a later one's input by about ten steps */
+#define DRAWS 256
+#define SAMPLE 12       /* elements of each tensor */
+#define TOLERANCE 2e-5 /* of the sample's root mean square: seventeen layers, forth and back */
+#define GEOMETRY "n4c3h11w9"
+
+/* The net in double: tensors of all layers, and parameters; image and labels of one draw. */
+struct wide_net {
+    struct rn_small_plan plan;
+    double *tensor[RN_SMALL_TENSORS], *param[RN_SMALL_PARAMS];
+    float *start[RN_SMALL_PARAMS], *image;
+    int32_t labels[RN_SMALL_N];
+};
+
+static void wide_close(struct wide_net *w)
+{
+    for (int i = 0; i < RN_SMALL_TENSORS; i++) rn_free(w->tensor[i]);
+    for (int i = 0; i < RN_SMALL_PARAMS; i++) {
+        rn_free(w->param[i]);
+        rn_free(w->start[i]);
+    }
+    rn_free(w->image);
+}
+
+static rn_status wide_open(struct wide_net *w)
+{
+    memset(w, 0, sizeof *w);
+    rn_small_plan(&w->plan);
+    for (int i = 0; i < RN_SMALL_TENSORS; i++) {
+        w->tensor[i] = rn_alloc_array(rn_small_count(&w->plan.layer[i]), sizeof(double));
+        if (!w->tensor[i]) return RN_ENOMEM;
+    }
+    for (int i = 0; i < RN_SMALL_PARAMS; i++) {
+        w->param[i] = rn_alloc_array(w->plan.param[i].count, sizeof(double));
+        w->start[i] = rn_alloc_array(w->plan.param[i].count, sizeof(float));
+        if (!w->param[i] || !w->start[i]) return RN_ENOMEM;
+    }
+    w->image = rn_alloc_array(rn_small_count(&w->plan.layer[0]), sizeof(float));
+    return w->image ? RN_OK : RN_ENOMEM;
+}
+
+static double wide_layer(struct wide_net *w, int i)
+{
+    const struct rn_small_layer *l = &w->plan.layer[i];
+    struct rn_conv_shape conv = rn_small_conv(&w->plan, i);
+    struct rn_bn_shape bn = rn_small_bn(&w->plan, i);
+    struct rn_pool_shape pool = rn_small_pool(&w->plan, i);
+    struct rn_linear_shape linear = rn_small_linear(&w->plan, i);
+    double *dst = w->tensor[i], *src = w->tensor[l->src];
+    double *const *p = l->param < 0 ? NULL : &w->param[l->param];
+    switch (l->kind) {
+    case RN_SMALL_CONV: rn_wide_conv2d(dst, src, p[0], NULL, &conv); break;
+    case RN_SMALL_BN:
+        return rn_wide_batchnorm_train(dst, NULL, src, l->add < 0 ? NULL : w->tensor[l->add], p[0],
+                                       p[1], &bn);
+    case RN_SMALL_MAXPOOL: return rn_wide_maxpool(dst, src, &pool);
+    case RN_SMALL_AVERAGE: rn_wide_global_avgpool(dst, src, &pool); break;
+    case RN_SMALL_LINEAR: rn_wide_linear(dst, src, p[0], p[1], &linear); break;
+    case RN_SMALL_IMAGE: break;
+    }
+    return HUGE_VAL;
+}
+
+/* Mean loss of the batch; the margin of all layers if asked for. */
+static double wide_loss(struct wide_net *w, double *margin)
+{
+    const struct rn_loss_shape s = rn_small_loss();
+    double loss[RN_SMALL_N], sum = 0;
+    if (margin) *margin = HUGE_VAL;
+    for (int i = 1; i < RN_SMALL_TENSORS; i++) {
+        double here = wide_layer(w, i);
+        if (margin) *margin = RN_MIN(*margin, here);
+    }
+    rn_wide_cross_entropy(loss, w->tensor[RN_SMALL_TENSORS - 1], w->labels, &s);
+    for (int n = 0; n < RN_SMALL_N; n++) sum += loss[n];
+    return sum / RN_SMALL_N;
+}
+
+/* Draws parameters and images until no argument is near a kink; *loss is what the net gives. */
+static rn_status draw_net(struct wide_net *w, double *loss)
+{
+    double margin;
+    for (uint32_t draw = 0; draw < DRAWS; draw++) {
+        rn_small_start(&w->plan, w->start, draw);
+        rn_small_batch(w->image, w->labels, draw);
+        for (int i = 0; i < RN_SMALL_PARAMS; i++)
+            for (size_t j = 0; j < w->plan.param[i].count; j++) w->param[i][j] = w->start[i][j];
+        for (size_t j = 0; j < rn_small_count(&w->plan.layer[0]); j++)
+            w->tensor[0][j] = w->image[j];
+        *loss = wide_loss(w, &margin);
+        if (margin >= MARGIN) return RN_OK;
+    }
+    return rn_fail(RN_ECHECK, "small net: no inputs away from kinks in %d draws", DRAWS);
+}
+
+static void report(struct rn_verdicts *v, const char *part, const double *got, const double *want,
+                   size_t count)
+{
+    char detail[RN_DETAIL_CHARS] = "";
+    size_t worst;
+    double error = rn_relative_error(&worst, got, want, count);
+    bool ok = error <= TOLERANCE;
+    if (!ok) rn_detail(detail, worst, got[worst], want[worst]);
+    struct rn_finding f = { "net", part, GEOMETRY, "plain", ok ? "ok" : "FAIL", error, TOLERANCE,
+                            detail };
+    rn_verdict(v, &f, !ok);
+}
+
+/* A sample of one tensor's gradient: x in double, got as the device gave it. */
+static void check_tensor(struct rn_verdicts *v, struct wide_net *w, const char *name, double *x,
+                         const float *got, size_t count)
+{
+    double slope[SAMPLE], values[SAMPLE];
+    char part[48];
+    size_t samples = RN_MIN(count, (size_t)SAMPLE);
+    for (size_t k = 0; k < samples; k++) {
+        size_t i = (k * count + count / 2) / samples % count;
+        double middle = x[i];
+        x[i] = middle + STEP;
+        double above = wide_loss(w, NULL);
+        x[i] = middle - STEP;
+        slope[k] = (above - wide_loss(w, NULL)) / (2 * STEP);
+        x[i] = middle;
+        values[k] = got[i];
+    }
+    snprintf(part, sizeof part, "d(%s)", name);
+    report(v, part, values, slope, samples);
+}
+
+static void check_loss(struct rn_verdicts *v, struct rn_small *net, double want)
+{
+    double loss[RN_SMALL_N], got = 0;
+    net->ops->read(net->dev, loss, net->loss, sizeof loss);
+    net->ops->sync(net->dev);
+    for (int n = 0; n < RN_SMALL_N; n++) got += loss[n];
+    got /= RN_SMALL_N;
+    report(v, "loss", &got, &want, 1);
+}
+
+static void check_params(struct rn_verdicts *v, struct wide_net *w, struct rn_small *net,
+                         float *got)
+{
+    for (int i = 0; i < RN_SMALL_PARAMS; i++) {
+        const struct rn_small_param *p = &w->plan.param[i];
+        net->ops->read(net->dev, got, net->dweights[i], p->count * sizeof *got);
+        net->ops->sync(net->dev);
+        check_tensor(v, w, p->name, w->param[i], got, p->count);
+    }
+}
+
+rn_status rn_gradcheck_net(struct rn_verdicts *v, const struct rn_ops *ops, void *dev)
+{
+    struct wide_net w;
+    struct rn_small net = { 0 };
+    double loss = 0;
+    float *got = NULL;
+    rn_status status = wide_open(&w);
+    if (status || (status = draw_net(&w, &loss))) goto done;
+    if ((status = rn_small_open(&net, ops, dev))) goto done;
+    const struct rn_small_layer *image = &w.plan.layer[0];
+    if (!(got = rn_alloc_array(rn_small_count(image), sizeof *got))) {
+        status = RN_ENOMEM;
+        goto done;
+    }
+    for (int i = 0; i < RN_SMALL_PARAMS; i++) rn_small_set(&net, i, w.start[i]);
+    rn_small_gradients(&net, w.image, w.labels);
+    check_loss(v, &net, loss);
+    check_params(v, &w, &net, got);
+    ops->tensor_get(dev, got, net.gradient[0], RN_SMALL_N, image->C, image->H, image->W);
+    ops->sync(dev);
+    check_tensor(v, &w, image->name, w.tensor[0], got, rn_small_count(image));
+done:
+    rn_free(got);
+    rn_small_close(&net);
+    wide_close(&w);
+    return status;
+}

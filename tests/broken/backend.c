@@ -1,0 +1,172 @@
+/*
+ * backend.c - op tables that are wrong on purpose: the reference with one slot replaced by a
+ * version with a mistake that people do make.  The gradient checks must find each one and name its
+ * op.
+ *
+ * As a plug-in, -DBREAK=NAME chooses the mistake:
+ *
+ *     cc -O2 -std=c11 -ffp-contract=off -fopenmp -shared -fPIC -Iinclude -Isrc -I. -DBREAK=conv_dw
+ * \ tests/broken/backend.c ref/<all>.c src/base/<all>.c -o build/broken/conv_dw.so -lm
+ *     ./conform --grad --backend build/broken/conv_dw.so
+ *
+ * Without BREAK the file is included by a test, which goes through all of them.
+ */
+#include "resnet.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+/* conv_dw: the last two taps of each filter row have changed places. */
+static void broken_conv_dw(void *dev, float *dweights, float *dbias, const float *src,
+                           const float *ddst, const struct rn_conv_shape *s, void *workspace)
+{
+    rn_ops_ref.conv2d_backward_weights(dev, dweights, dbias, src, ddst, s, workspace);
+    size_t rows = (size_t)s->K * (size_t)(s->C / s->groups) * (size_t)s->R, S = (size_t)s->S;
+    for (size_t i = 0; i < rows && S > 1; i++) {
+        float *last = dweights + i * S + S - 1, kept = last[0];
+        last[0] = last[-1];
+        last[-1] = kept;
+    }
+}
+
+/* conv_dx: the last row is forgotten where the stride leaves a remainder. */
+static void broken_conv_dx(void *dev, float *dsrc, const float *ddst, const void *packed,
+                           const float *add, const struct rn_conv_shape *s, void *workspace)
+{
+    size_t W = (size_t)s->W, map = (size_t)s->H * W;
+    rn_ops_ref.conv2d_backward_data(dev, dsrc, ddst, packed, add, s, workspace);
+    for (size_t m = 1; m <= (size_t)s->N * (size_t)s->C && s->H % s->stride; m++)
+        memset(dsrc + m * map - W, 0, W * sizeof *dsrc);
+}
+
+/* bn_dx: the gradient's mean is not taken out. */
+static void broken_bn_dx(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
+                         const float *ddst, const float *dst, const float *src, const double *saved,
+                         const float *gamma, const struct rn_bn_shape *s, void *workspace)
+{
+    int map = s->H * s->W;
+    rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma, s,
+                                  workspace);
+    for (int i = 0; i < s->N * s->C * map; i++) {
+        int c = i / map % s->C;
+        dsrc[i] += (float)(gamma[c] / sqrt(saved[s->C + c] + s->eps) * dbeta[c] / (s->N * map));
+    }
+}
+
+/* bn_dgamma: divided by the number of images, as a mean would be. */
+static void broken_bn_dgamma(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
+                             const float *ddst, const float *dst, const float *src,
+                             const double *saved, const float *gamma, const struct rn_bn_shape *s,
+                             void *workspace)
+{
+    rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma, s,
+                                  workspace);
+    for (int c = 0; c < s->C; c++) dgamma[c] /= (float)s->N;
+}
+
+/* pool: where windows overlap, the last one overwrites instead of adding. */
+static void broken_pool(void *dev, float *dsrc, const float *ddst, const uint8_t *index,
+                        const struct rn_pool_shape *s)
+{
+    int outputs = s->P * s->Q;
+    (void)dev;
+    memset(dsrc, 0, (size_t)s->N * (size_t)s->C * (size_t)s->H * (size_t)s->W * sizeof *dsrc);
+    for (int i = 0; i < s->N * s->C * outputs; i++) {
+        int h = i % outputs / s->Q * s->stride - s->pad + index[i] / s->S;
+        int w = i % s->Q * s->stride - s->pad + index[i] % s->S;
+        dsrc[(i / outputs * s->H + h) * s->W + w] = ddst[i];
+    }
+}
+
+/* avgpool: the divisor of a smaller window. */
+static void broken_avgpool(void *dev, float *dsrc, const float *ddst, const struct rn_pool_shape *s)
+{
+    int count = s->N * s->C * s->H * s->W;
+    rn_ops_ref.avgpool_backward(dev, dsrc, ddst, s);
+    for (int i = 0; i < count; i++) dsrc[i] *= (float)(s->R * s->S) / (float)(s->R * s->S - 1);
+}
+
+/* linear: the last image of an odd batch does not reach the weights. */
+static void broken_linear(void *dev, float *dweights, float *dbias, const float *src,
+                          const float *ddst, const struct rn_linear_shape *s, void *workspace)
+{
+    struct rn_linear_shape shorter = *s;
+    if (s->N > 1) shorter.N -= s->N % 2;
+    rn_ops_ref.linear_backward_weights(dev, dweights, dbias, src, ddst, &shorter, workspace);
+}
+
+/* add: a loop by four without its tail. */
+static void broken_add(void *dev, float *dst, const float *a, const float *b, size_t count)
+{
+    memmove(dst, a, count * sizeof *dst);
+    rn_ops_ref.add(dev, dst, a, b, count / 4 * 4);
+}
+
+/* relu: the mask lets the gradient pass at zero. */
+static void broken_relu(void *dev, float *dsrc, const float *ddst, const float *dst, size_t count)
+{
+    (void)dev;
+    for (size_t i = 0; i < count; i++) dsrc[i] = dst[i] < 0 ? 0 : ddst[i];
+}
+
+/* resize: the gradient of the nearest pixel. */
+static void broken_resize(void *dev, float *dsrc, const float *ddst,
+                          const struct rn_resize_shape *s)
+{
+    (void)dev;
+    memset(dsrc, 0, (size_t)s->N * (size_t)s->C * (size_t)s->H * (size_t)s->W * sizeof *dsrc);
+    for (int i = 0; i < s->N * s->C * s->P * s->Q; i++) {
+        int h = i / s->Q % s->P * s->H / s->P, w = i % s->Q * s->W / s->Q;
+        dsrc[(i / (s->P * s->Q) * s->H + h) * s->W + w] += ddst[i];
+    }
+}
+
+/* loss: divided by the images at hand where the step has more of them. */
+static void broken_loss(void *dev, double *loss, float *dlogits, const float *logits,
+                        const int32_t *labels, const struct rn_loss_shape *s)
+{
+    struct rn_loss_shape part = *s;
+    part.total = s->N;
+    rn_ops_ref.softmax_cross_entropy(dev, loss, dlogits, logits, labels, &part);
+}
+
+/* Every mistake; `op` is what the report must name. */
+#define BREAKS(X) \
+    X(conv_dw, conv2d_backward_weights, "conv2d dw") X(conv_dx, conv2d_backward_data, "conv2d dx") \
+    X(bn_dx, batchnorm_backward, "bn dx") X(bn_dgamma, batchnorm_backward, "bn dgamma") \
+    X(pool, maxpool_backward, "maxpool dx") X(avgpool, avgpool_backward, "avgpool dx") \
+    X(linear, linear_backward_weights, "linear dw") X(add, add, "add") \
+    X(relu, relu_backward, "relu dx") X(resize, resize_backward, "resize dx") \
+    X(loss, softmax_cross_entropy, "softmax_cross_entropy dlogits")
+
+#define NUMBER(name, slot, op) broken_number_##name,
+enum { BREAKS(NUMBER) broken_count };
+
+#define NAMES(name, slot, op) { #name, op },
+static const struct { const char *name, *op; } broken_names[] = { BREAKS(NAMES) };
+
+/* The reference with mistake number `which`. */
+static struct rn_ops broken_table(int which)
+{
+    struct rn_ops ops = rn_ops_ref;
+    ops.name = broken_names[which].name;
+#define REPLACE(mistake, slot_name, op) \
+    if (which == broken_number_##mistake) ops.slot_name = broken_##mistake;
+    BREAKS(REPLACE)
+    return ops;
+}
+
+#ifdef BREAK
+#define JOIN(a, b) a##b
+#define NUMBER_OF(name) JOIN(broken_number_, name)
+
+const struct rn_ops *rn_backend_table(void);
+
+const struct rn_ops *rn_backend_table(void)
+{
+    static struct rn_ops ops;
+    ops = broken_table(NUMBER_OF(BREAK));
+    return &ops;
+}
+#endif
