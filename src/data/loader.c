@@ -1,0 +1,282 @@
+/*
+ * loader.c - turns a split into batches of normalised floats, prepared ahead by background threads.
+ *
+ * A ring of slots, one more than there are workers: batch s of the epoch lives in slot s mod slots,
+ * workers claim batches in order, and a slot is claimed again only after the caller has moved on
+ * from it.  What a batch holds is a function of (seed, epoch, s), so it does not matter who fills
+ * it or when.  All memory is taken when the loader is created; filling cannot fail.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "data/data.h"
+
+#include "base/mem.h"
+#include "base/real.h"
+#include "base/threads.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#define MAX_WORKERS 64
+
+struct slot {
+    float *images;
+    int32_t *labels;
+    uint32_t *index;
+    uint8_t *cut;    /* one augmented image */
+    int n;
+    int64_t step;    /* the batch it holds; -1: none, or being filled */
+};
+
+struct rn_loader {
+    struct rn_loader_config c;
+    uint32_t *order; /* of this epoch */
+    uint32_t epoch;
+    int64_t count, steps;
+    struct slot *slot;
+    int slots, workers;       /* workers: threads started */
+    pthread_t *thread;
+    bool synchronised;        /* mutex and conditions exist */
+    pthread_mutex_t lock;     /* of all below, and of slot[].step */
+    pthread_cond_t work, done;
+    int64_t current;          /* the batch in the caller's hands, or that comes next */
+    int64_t claim, end;       /* the next batch to be filled; none from `end` on */
+    int busy;                 /* workers filling */
+    bool lent, quit;          /* the caller holds `current`; threads are to end */
+};
+
+static size_t image_size(const struct rn_loader *l)
+{
+    return (size_t)l->c.set->channels * (size_t)l->c.set->height * (size_t)l->c.set->width;
+}
+
+/* Makes batch `step` of the epoch in the slot. */
+static void fill(const struct rn_loader *l, struct slot *s, int64_t step)
+{
+    const struct rn_dataset *set = l->c.set;
+    bool augmented = l->c.augment.crop_padding || l->c.augment.flip;
+    int64_t first = step * l->c.batch;
+    s->n = (int)RN_MIN(l->c.batch, l->count - first);
+    for (int i = 0; i < s->n; i++) {
+        uint32_t index = l->order[first + i];
+        const uint8_t *pixels = l->c.split->pixels + index * image_size(l);
+        s->index[i] = index;
+        s->labels[i] = l->c.split->labels[index];
+        if (augmented)
+            rn_augment_image(s->cut, pixels, set->channels, set->height, set->width, &l->c.augment,
+                             l->c.seed, l->epoch, index);
+        rn_normalise(s->images + (size_t)i * image_size(l), augmented ? s->cut : pixels,
+                     set->channels, set->height, set->width, l->c.mean, l->c.std);
+    }
+}
+
+/* Is there a batch to fill, and is its slot out of the caller's hands? */
+static bool can_claim(const struct rn_loader *l)
+{
+    return l->claim < l->end && l->claim < l->current + l->slots;
+}
+
+static void *work(void *arg)
+{
+    struct rn_loader *l = arg;
+    rn_fpmode_enter(); /* A3; a thread of our own needs no way back */
+    pthread_mutex_lock(&l->lock);
+    while (!l->quit) {
+        if (!can_claim(l)) {
+            pthread_cond_wait(&l->work, &l->lock);
+            continue;
+        }
+        int64_t step = l->claim++;
+        struct slot *s = &l->slot[step % l->slots];
+        s->step = -1;
+        l->busy++;
+        pthread_mutex_unlock(&l->lock);
+        fill(l, s, step);
+        pthread_mutex_lock(&l->lock);
+        s->step = step;
+        l->busy--;
+        pthread_cond_signal(&l->done); /* only the caller waits for it */
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+/* Starts the workers with all signals blocked: those are the business of the program's own
+ * thread. */
+static rn_status start_workers(struct rn_loader *l, int workers)
+{
+    sigset_t all, before;
+    if (pthread_mutex_init(&l->lock, NULL) || pthread_cond_init(&l->work, NULL) ||
+        pthread_cond_init(&l->done, NULL))
+        return rn_fail(RN_EIO, "the loader's lock cannot be made");
+    l->synchronised = true;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = 0;
+    while (l->workers < workers && !error)
+        if (!(error = pthread_create(&l->thread[l->workers], NULL, work, l))) l->workers++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return rn_fail(RN_EIO, "loader thread %d cannot be started: %s", l->workers + 1,
+                       strerror(error));
+    return RN_OK;
+}
+
+static rn_status check_config(const struct rn_loader_config *c)
+{
+    if (c->batch < 1) return rn_fail(RN_EUSAGE, "a batch of %d images; at least 1", c->batch);
+    if (c->limit < 0)
+        return rn_fail(RN_EUSAGE, "a limit of %lld images; at least 0", (long long)c->limit);
+    if (c->workers < 0 || c->workers > MAX_WORKERS)
+        return rn_fail(RN_EUSAGE, "%d loader threads; 0 to %d are possible", c->workers,
+                       MAX_WORKERS);
+    if (c->split->count < 0 || (uint64_t)c->split->count > UINT32_MAX)
+        return rn_fail(RN_EINPUT, "%s: a split of %lld images; at most %lld", c->set->name,
+                       (long long)c->split->count, (long long)UINT32_MAX);
+    for (int k = 0; k < c->set->channels; k++) {
+        float m = (float)c->mean[k], s = (float)c->std[k];
+        if (!rn_finite(m) || !rn_finite(s) || s < FLT_MIN)
+            return rn_fail(RN_EUSAGE, "channel %d: mean and std must be finite floats, std above 0",
+                           k);
+    }
+    return RN_OK;
+}
+
+static rn_status make_memory(struct rn_loader *l)
+{
+    size_t batch = (size_t)l->c.batch, image = image_size(l);
+    l->order = rn_alloc_array((size_t)l->count, sizeof *l->order);
+    l->slot = rn_alloc_array((size_t)l->slots, sizeof *l->slot);
+    l->thread = rn_alloc_array((size_t)l->slots, sizeof *l->thread);
+    if (!l->order || !l->slot || !l->thread) return RN_ENOMEM;
+    for (struct slot *s = l->slot; s < l->slot + l->slots; s++) {
+        s->step = -1;
+        s->images = rn_alloc_array(batch, image * sizeof *s->images);
+        s->labels = rn_alloc_array(batch, sizeof *s->labels);
+        s->index = rn_alloc_array(batch, sizeof *s->index);
+        s->cut = rn_alloc(image);
+        if (!s->images || !s->labels || !s->index || !s->cut) return RN_ENOMEM;
+    }
+    return RN_OK;
+}
+
+rn_status rn_loader_create(struct rn_loader **loader, const struct rn_loader_config *config)
+{
+    *loader = NULL;
+    rn_status status = check_config(config);
+    if (status != RN_OK) return status;
+    struct rn_loader *l = rn_alloc(sizeof *l);
+    if (!l) return RN_ENOMEM;
+    l->c = *config;
+    l->count = config->split->count;
+    if (config->limit > 0) l->count = RN_MIN(l->count, config->limit);
+    l->c.batch = (int)RN_MAX(1, RN_MIN(l->c.batch, l->count)); /* room for what there is */
+    l->steps = (l->count + l->c.batch - 1) / l->c.batch;
+    int workers = (int)RN_MIN(config->workers, l->steps);
+    l->slots = workers + 1;
+    status = make_memory(l);
+    if (status == RN_OK && workers > 0) status = start_workers(l, workers);
+    if (status == RN_OK) *loader = l;
+    else rn_loader_free(l);
+    return status;
+}
+
+int64_t rn_loader_steps(const struct rn_loader *loader)
+{
+    return loader->steps;
+}
+
+int64_t rn_loader_count(const struct rn_loader *loader)
+{
+    return loader->count;
+}
+
+/* Lets nobody claim, and waits until nobody fills. */
+static void settle(struct rn_loader *l)
+{
+    if (!l->synchronised) return;
+    pthread_mutex_lock(&l->lock);
+    l->end = 0;
+    while (l->busy) pthread_cond_wait(&l->done, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+}
+
+rn_status rn_loader_begin(struct rn_loader *loader, uint32_t epoch, int64_t first_step)
+{
+    struct rn_loader *l = loader;
+    if (first_step < 0 || first_step > l->steps)
+        return rn_fail(RN_EUSAGE, "batch %lld of an epoch that has %lld", (long long)first_step,
+                       (long long)l->steps);
+    settle(l);
+    if (l->c.shuffle)
+        rn_shuffle(l->order, (uint32_t)l->count, l->c.seed, epoch);
+    else
+        for (int64_t i = 0; i < l->count; i++) l->order[i] = (uint32_t)i;
+    if (l->synchronised) pthread_mutex_lock(&l->lock);
+    l->epoch = epoch;
+    l->lent = false;
+    l->current = l->claim = first_step;
+    l->end = l->steps;
+    for (int i = 0; i < l->slots; i++) l->slot[i].step = -1;
+    if (l->synchronised) {
+        pthread_cond_broadcast(&l->work);
+        pthread_mutex_unlock(&l->lock);
+    }
+    return RN_OK;
+}
+
+/* Takes the last batch back and waits for the next, made here when there are no workers. */
+static void advance(struct rn_loader *l)
+{
+    if (l->synchronised) pthread_mutex_lock(&l->lock);
+    if (l->lent) l->current++;
+    l->lent = l->current < l->end;
+    struct slot *s = &l->slot[l->current % l->slots];
+    if (l->synchronised) {
+        pthread_cond_broadcast(&l->work);
+        while (l->lent && s->step != l->current) pthread_cond_wait(&l->done, &l->lock);
+        pthread_mutex_unlock(&l->lock);
+    } else if (l->lent) {
+        fill(l, s, l->current);
+    }
+}
+
+rn_status rn_loader_next(struct rn_loader *loader, struct rn_batch *batch)
+{
+    *batch = (struct rn_batch){0};
+    advance(loader);
+    if (!loader->lent) return RN_OK;
+    const struct slot *s = &loader->slot[loader->current % loader->slots];
+    *batch = (struct rn_batch){ s->images, s->labels, s->index, s->n };
+    return RN_OK;
+}
+
+static void stop_workers(struct rn_loader *l)
+{
+    if (!l->synchronised) return;
+    pthread_mutex_lock(&l->lock);
+    l->quit = true;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->workers; i++) pthread_join(l->thread[i], NULL);
+    pthread_cond_destroy(&l->done);
+    pthread_cond_destroy(&l->work);
+    pthread_mutex_destroy(&l->lock);
+}
+
+void rn_loader_free(struct rn_loader *loader)
+{
+    struct rn_loader *l = loader;
+    if (!l) return;
+    stop_workers(l);
+    for (int i = 0; l->slot && i < l->slots; i++) {
+        rn_free(l->slot[i].images);
+        rn_free(l->slot[i].labels);
+        rn_free(l->slot[i].index);
+        rn_free(l->slot[i].cut);
+    }
+    rn_free(l->slot);
+    rn_free(l->thread);
+    rn_free(l->order);
+    rn_free(l);
+}
