@@ -186,6 +186,16 @@ void rn_net_commit_statistics(struct rn_net *net);
  * output, or else the parameter whose gradient, is not finite.  NULL if none is.  Static text of the net. */
 const char *rn_net_find_not_finite(struct rn_net *net, const float *images, int n);
 
+/* -- files ------------------------------------------------------------------------------------------- */
+
+/* All parameters and buffers, under torchvision's names; the form is the name's ending: .pth (a state
+ * dict for torch.load with weights_only=True), .safetensors or .npz.  Written whole or not at all. */
+rn_status rn_net_save(struct rn_net *net, const char *path);
+/* The same back, also out of whole checkpoints and what PyTorch wrote (zip, stream and tar forms); the
+ * form is told by content.  Everything is checked before anything changes: RN_EINPUT lists each tensor
+ * that is missing, unknown or of another shape, or names the first value that is not finite. */
+rn_status rn_net_load(struct rn_net *net, const char *path);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,182 @@
+/*
+ * train.h - training and evaluation: one configuration in, one run of steps out, any step of it a
+ * place to stop and to go on from with the same bits.
+ *
+ * Nothing here prints.  What happens is told to an observer; what stays is written by the run
+ * folder.
+ */
+#ifndef RN_TRAIN_H
+#define RN_TRAIN_H
+
+#include "data/data.h"
+#include "io/io.h"
+#include "net/net.h"
+#include "observe/observe.h"
+#include "train/schedule.h"
+
+/* -- configuration ----------------------------------------------------------------------------- */
+enum rn_optimizer_kind { RN_SGD, RN_ADAMW };
+
+/* All that decides the bits of a run, and a little that does not (workers, hashing).  Pointers are
+ * borrowed for the trainer's life. */
+struct rn_train_config {
+    const struct rn_dataset *data;
+    int64_t limit_train, limit_val; /* the first so many in file order; 0: all */
+    bool shuffle;
+    struct rn_augment augment;
+    double mean[3], std[3];
+    int workers;
+
+    struct rn_arch arch;
+    int image_size, upsample;
+
+    int batch;         /* images a part; the last of an epoch may be smaller */
+    int parts;         /* parts a step: gradients are accumulated over them (A25) */
+    int val_batch;
+    int64_t epochs;    /* total */
+    int64_t max_steps; /* total; < 0: no limit */
+
+    enum rn_optimizer_kind optimizer;
+    double lr, head_lr;  /* head: fc.weight and fc.bias */
+    double momentum;     /* SGD's; AdamW's beta1 */
+    double beta2, eps;   /* AdamW */
+    double weight_decay;
+    bool nesterov;
+    struct rn_schedule schedule; /* steps_per_epoch is filled in by rn_trainer_create */
+    double smoothing;
+    int64_t stop_floor, stop_patience; /* early stopping on val_acc; patience 0: never */
+    uint64_t seed;
+
+    bool hash_steps;          /* hash the weights after every step, not only the first 20 */
+    int64_t checkpoint_every; /* steps; 0: at epochs' ends only */
+
+    const char *numerics;     /* "fp32" */
+    const char *build;        /* version and compiler, for the record */
+    const struct rn_value *arguments; /* every effective setting by flag name, for checkpoints; may be NULL */
+};
+
+#define RN_HASHED_STEPS 20 /* hashes.txt has this many first steps */
+
+/* -- the trainer ------------------------------------------------------------------------------- */
+struct rn_trainer;
+
+/* Validates, creates net, loaders and optimiser state; weights are those of the seed
+ * (rn_net_init). */
+rn_status rn_trainer_create(struct rn_trainer **t, const struct rn_train_config *config,
+                            const struct rn_ops *ops, void *dev);
+void rn_trainer_free(struct rn_trainer *t);
+struct rn_net *rn_trainer_net(struct rn_trainer *t);
+int64_t rn_trainer_steps(const struct rn_trainer *t);           /* done since the start of training */
+int64_t rn_trainer_epochs(const struct rn_trainer *t);          /* completed */
+int64_t rn_trainer_steps_per_epoch(const struct rn_trainer *t);
+bool rn_trainer_done(const struct rn_trainer *t);               /* nothing is left to do */
+/* The epoch's last step is done; rn_trainer_end_epoch comes next. */
+bool rn_trainer_epoch_pending(const struct rn_trainer *t);
+
+/* One optimiser step.  RN_EFAIL: loss, a gradient or an updated weight is not finite (A7); but
+ * for the last of the three nothing has changed. */
+rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out);
+/* Validation, then best-so-far, plateau and early stopping, then the next epoch.  RN_EINTR:
+ * `stop` said so during validation; nothing has changed and it may be called again, also after
+ * resume. */
+typedef int rn_stop_fn(void *arg); /* the number of the signal that wants an end, or 0 */
+rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_stop_fn *stop, void *arg);
+
+/* What ./train --json and summary.json say.  -1 for accuracies that are not known. */
+struct rn_summary {
+    int64_t steps, epochs;
+    double train_loss, val_acc, best_acc, images_per_second, seconds, peak_rss_mb;
+    uint64_t weights_hash;
+    const char *numerics, *isa, *backend, *data;
+    int threads;
+    int64_t skipped_images;
+};
+void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *s); /* seconds, threads: the caller's */
+rn_status rn_summary_text(struct rn_text *t, const struct rn_summary *s); /* one JSON object, one line each key */
+
+/* -- the run folder ---------------------------------------------------------------------------- */
+struct rn_run;
+struct rn_run_config {
+    const char *output;  /* NULL: runs/NAME, runs/NAME-2 ...; on resume the checkpoint's own run */
+    const char *name;    /* NAME of the checkpoints' files, and of the default folder */
+    const char *resume;  /* the checkpoint resumed from, or NULL */
+    bool overwrite;
+    const char *conf;    /* text of args.conf */
+    int64_t steps, epochs; /* done so far: later lines of an earlier run's files are dropped */
+};
+/* RN_EUSAGE: `output` holds a run; RN_EIO: it cannot be made or written. */
+rn_status rn_run_open(struct rn_run **run, const struct rn_run_config *config);
+void rn_run_close(struct rn_run *run);
+const char *rn_run_folder(const struct rn_run *run);
+const char *rn_run_last(const struct rn_run *run); /* path of NAME_last.pth */
+const char *rn_run_best(const struct rn_run *run);
+rn_status rn_run_step(struct rn_run *run, const struct rn_step *s);   /* hashes.txt, first 20 steps */
+rn_status rn_run_epoch(struct rn_run *run, const struct rn_epoch *e); /* results.csv, hashes.txt, log.txt */
+rn_status rn_run_log(struct rn_run *run, const char *line);
+rn_status rn_run_summary(struct rn_run *run, const char *json);
+
+/* -- the whole loop ---------------------------------------------------------------------------- */
+struct rn_observer {
+    void *arg;
+    void (*on_step)(void *arg, const struct rn_step *s);
+    void (*on_epoch)(void *arg, const struct rn_epoch *e);
+    void (*on_line)(void *arg, const char *line);
+    rn_stop_fn *stop;
+};
+/* Steps and epochs until done, with checkpoints at epochs' ends, every checkpoint_every steps,
+ * at the end and when stopped (RN_EINTR).  RN_EFAIL leaves the last good state in NAME_last.pth.
+ * run may be NULL; any function of the observer may be NULL. */
+rn_status rn_train(struct rn_trainer *t, struct rn_run *run, const struct rn_observer *o);
+
+/* Does the beginning of the run in `folder` again, as far as its hashes.txt lists steps.
+ * RN_ECHECK: the first line that differs; RN_EINPUT: no such file, or no hashes in it. */
+rn_status rn_replay(int64_t *lines, struct rn_trainer *t, const char *folder, const struct rn_observer *o);
+
+/* -- checkpoints ------------------------------------------------------------------------------- */
+rn_status rn_trainer_save(struct rn_trainer *t, const char *path);
+
+/* A file of weights, any format; with what it says beside them when it is a checkpoint. */
+struct rn_checkpoint {
+    char *path;
+    struct rn_tensors tensors;        /* the state dict under torchvision's names */
+    struct rn_value *root;            /* the rest of a .pth, or NULL */
+    const struct rn_value *own;       /* its resnet_c, or NULL */
+    const struct rn_value *arguments; /* its settings by flag name, or NULL */
+};
+rn_status rn_checkpoint_open(struct rn_checkpoint **c, const char *path);
+void rn_checkpoint_free(struct rn_checkpoint *c);
+const char *rn_checkpoint_text(const struct rn_checkpoint *c, const char *key); /* of resnet_c; NULL: absent */
+int64_t rn_checkpoint_int(const struct rn_checkpoint *c, const char *key, int64_t otherwise);
+/* The name of the first tensor that no residual network of torchvision has, or NULL. */
+const char *rn_checkpoint_foreign(const struct rn_checkpoint *c);
+/* For rn_arch_from_shapes; arg is the struct rn_checkpoint. */
+int rn_checkpoint_shape(void *arg, const char *name, int64_t dims[8]);
+
+/* All parameters and buffers of the net from the file.  Everything is checked before anything
+ * changes: RN_EINPUT lists every missing, unknown and misshapen tensor, or names the first value
+ * that is not finite.  new_head: fc.* may have another class count, and then stays as it is. */
+rn_status rn_load_weights(struct rn_net *net, const struct rn_checkpoint *c, bool new_head);
+
+/* Goes on where the checkpoint stopped.  RN_EINPUT: tensors or state do not fit; RN_EUSAGE:
+ * settings differ (all are listed) and !force.  With resnet_c the continuation has the bits of
+ * an uninterrupted run; without, weights, momentum and the number of epochs are taken. */
+rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c, bool force);
+/* Whether a setting may differ between the parts of one run (output, threads ...). */
+bool rn_setting_free(const char *name);
+
+/* -- evaluation -------------------------------------------------------------------------------- */
+struct rn_metrics {
+    int64_t count, correct, correct5;
+    double loss;        /* mean, A23: independent of the batch size */
+    double seconds;
+    int64_t *confusion; /* [classes][classes], row = label, column = answer; the caller's, or NULL */
+    float *logits;      /* [count][classes] in file order; the caller's, or NULL */
+};
+/* One pass over the loader's images in file order with running statistics.  RN_EINTR when `stop`
+ * (may be NULL) says so. */
+rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader *loader, rn_stop_fn *stop,
+                      void *arg);
+/* Scores one image (A24): top-1 is the lowest index of the maximum; NaN anywhere is wrong. */
+void rn_score(bool *top1, bool *top5, int *answer, const float *logits, int classes, int label);
+
+#endif /* RN_TRAIN_H */

@@ -1,0 +1,331 @@
+/*
+ * trainer.c - the trainer: creation, one step, the end of an epoch.  A step either happens whole
+ * or, when a number in it is not finite, not at all (A7).
+ */
+#include "train/trainer.h"
+#include "base/mem.h"
+#include "base/real.h"
+#include "base/threads.h"
+#include "train/sum.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* -- creation ---------------------------------------------------------------------------------- */
+static rn_status check_config(const struct rn_train_config *c)
+{
+    const struct rn_dataset *d = c->data;
+    if (c->arch.classes < d->classes)
+        return rn_fail(RN_EUSAGE, "the net has %d classes, but %s has %d", c->arch.classes, d->spec,
+                       d->classes);
+    if (c->image_size != d->height || d->height != d->width)
+        return rn_fail(RN_EUSAGE, "images of %s are %dx%d, but the net is for %dx%d (--upsample %d resizes "
+                       "inside the net)", d->spec, d->height, d->width, c->image_size, c->image_size,
+                       c->image_size);
+    if (c->batch < 1 || c->parts < 1 || c->val_batch < 1 || c->epochs < 0)
+        return rn_fail(RN_EUSAGE, "batch sizes, parts and epochs must be positive");
+    if (c->schedule.kind == RN_ONE_CYCLE && c->schedule.warmup)
+        return rn_fail(RN_EUSAGE, "the one-cycle schedule has its own warm-up: lr-warmup-epochs must be 0");
+    return RN_OK;
+}
+
+static rn_status create_loaders(struct rn_trainer *t)
+{
+    const struct rn_train_config *c = &t->c;
+    struct rn_loader_config l = { .set = c->data, .split = &c->data->train, .limit = c->limit_train,
+                                  .batch = c->batch, .shuffle = c->shuffle, .augment = c->augment,
+                                  .seed = c->seed, .workers = c->workers };
+    memcpy(l.mean, c->mean, sizeof l.mean);
+    memcpy(l.std, c->std, sizeof l.std);
+    rn_status status = rn_loader_create(&t->train, &l);
+    if (status) return status;
+    l.split = &c->data->val;
+    l.limit = c->limit_val;
+    l.batch = c->val_batch;
+    l.shuffle = false;
+    l.augment = (struct rn_augment){0};
+    if ((status = rn_loader_create(&t->val, &l))) return status;
+    t->count = rn_loader_count(t->train);
+    t->steps_per_epoch = (rn_loader_steps(t->train) + c->parts - 1) / c->parts;
+    if (!t->count || !rn_loader_count(t->val))
+        return rn_fail(RN_EINPUT, "%s: no images to %s", c->data->spec, t->count ? "validate" : "train");
+    t->c.schedule.steps_per_epoch = t->steps_per_epoch;
+    return RN_OK;
+}
+
+/* Memory of a step beside the net's: host results, and with several parts what a step may roll
+ * back to. */
+static rn_status create_scratch(struct rn_trainer *t)
+{
+    const struct rn_train_config *c = &t->c;
+    const struct rn_param *p;
+    void *memory;
+    rn_status status;
+    t->loss = rn_alloc_array((size_t)c->batch, sizeof *t->loss);
+    t->logits = rn_alloc_array((size_t)c->batch * (size_t)c->arch.classes, sizeof *t->logits);
+    t->batches = rn_alloc_array(rn_net_params(t->net, &p), sizeof *t->batches);
+    if (!t->loss || !t->logits || !t->batches) return RN_ENOMEM;
+    if (c->parts == 1) return RN_OK;
+    status = t->ops->alloc(t->dev, &memory, rn_net_trainable_count(t->net) * sizeof(float));
+    if (status) return status;
+    t->sum = memory;
+    status = t->ops->alloc(t->dev, &memory, rn_net_buffer_count(t->net) * sizeof(float));
+    if (status == RN_OK) t->buffers = memory;
+    return status;
+}
+
+rn_status rn_trainer_create(struct rn_trainer **out, const struct rn_train_config *config,
+                            const struct rn_ops *ops, void *dev)
+{
+    *out = NULL;
+    rn_status status = check_config(config);
+    if (status) return status;
+    struct rn_trainer *t = rn_alloc(sizeof *t);
+    if (!t) return RN_ENOMEM;
+    t->c = *config;
+    t->ops = ops;
+    t->dev = dev;
+    t->s.best_acc = t->s.val_acc = t->s.train_acc = -1;
+    t->s.eval_step = -1;
+    struct rn_net_config n = { .arch = config->arch, .image_size = config->image_size,
+                               .upsample = config->upsample, .batch = config->batch,
+                               .eval_batch = config->val_batch };
+    if ((status = create_loaders(t))) goto fail;
+    n.batch = (int)RN_MIN(n.batch, t->count);
+    n.eval_batch = (int)RN_MIN(n.eval_batch, rn_loader_count(t->val));
+    if ((status = rn_net_create(&t->net, &n, ops, dev))) goto fail;
+    if ((status = rn_optimizer_create(&t->opt, &t->c, t->net))) goto fail;
+    if ((status = create_scratch(t))) goto fail;
+    rn_net_init(t->net, config->seed);
+    *out = t;
+    return RN_OK;
+fail:
+    rn_trainer_free(t);
+    return status;
+}
+
+void rn_trainer_free(struct rn_trainer *t)
+{
+    if (!t) return;
+    if (t->net) {
+        t->ops->release(t->dev, t->sum);
+        t->ops->release(t->dev, t->buffers);
+    }
+    rn_optimizer_free(&t->opt);
+    rn_net_free(t->net);
+    rn_loader_free(t->train);
+    rn_loader_free(t->val);
+    rn_free(t->loss);
+    rn_free(t->logits);
+    rn_free(t->batches);
+    rn_free(t);
+}
+
+struct rn_net *rn_trainer_net(struct rn_trainer *t) { return t->net; }
+int64_t rn_trainer_steps(const struct rn_trainer *t) { return t->s.step; }
+int64_t rn_trainer_epochs(const struct rn_trainer *t) { return t->s.epoch; }
+int64_t rn_trainer_steps_per_epoch(const struct rn_trainer *t) { return t->steps_per_epoch; }
+bool rn_trainer_epoch_pending(const struct rn_trainer *t)
+{
+    return t->s.step_in_epoch == t->steps_per_epoch;
+}
+
+bool rn_trainer_done(const struct rn_trainer *t)
+{
+    if (rn_trainer_epoch_pending(t)) return false;
+    return t->s.stopped || t->s.epoch >= t->c.epochs ||
+           (t->c.max_steps >= 0 && t->s.step >= t->c.max_steps);
+}
+
+/* -- one step ---------------------------------------------------------------------------------- */
+struct rn_rates rn_trainer_rates(const struct rn_trainer *t)
+{
+    const struct rn_train_config *c = &t->c;
+    const struct rn_state *s = &t->s;
+    return (struct rn_rates){
+        .lr = rn_schedule_lr(&c->schedule, c->lr, s->step, s->epoch, &s->plateau),
+        .head_lr = rn_schedule_lr(&c->schedule, c->head_lr, s->step, s->epoch, &s->plateau),
+        .momentum = rn_schedule_momentum(&c->schedule, c->momentum, s->step),
+    };
+}
+
+static rn_status not_finite(struct rn_trainer *t, const char *what, const struct rn_batch *b)
+{
+    const char *where = rn_net_find_not_finite(t->net, b->images, b->n);
+    return rn_fail(RN_EFAIL, "step %" PRId64 ": %s is not finite%s%s", t->s.step + 1, what,
+                   where ? "; first in " : "", where ? where : "");
+}
+
+struct part_results { struct rn_sum loss; int64_t correct, images; };
+
+/* Forward, loss and backward of one part; total: images of the whole step. */
+static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int total, struct part_results *r)
+{
+    int classes = t->c.arch.classes;
+    rn_net_forward(t->net, b->images, b->n, true);
+    rn_net_loss(t->net, t->loss, b->labels, total, t->c.smoothing);
+    rn_net_logits(t->net, t->logits);
+    for (int i = 0; i < b->n; i++) {
+        bool top1, top5;
+        int answer;
+        if (!rn_finite64(t->loss[i])) return not_finite(t, "loss", b);
+        rn_sum_add(&r->loss, t->loss[i]);
+        rn_score(&top1, &top5, &answer, t->logits + (size_t)i * (size_t)classes, classes, b->labels[i]);
+        r->correct += top1;
+    }
+    r->images += b->n;
+    rn_net_backward(t->net);
+    return rn_net_gradients_finite(t->net) ? RN_OK : not_finite(t, "a gradient", b);
+}
+
+/* All parts of a step: on success *gradients are the step's and the running statistics have
+ * moved; on failure nothing has (A7, A25). */
+static rn_status run_parts(struct rn_trainer *t, int total, struct part_results *r, const float **gradients)
+{
+    size_t count = rn_net_trainable_count(t->net), buffers = rn_net_buffer_count(t->net) * sizeof(float);
+    size_t rows;
+    const struct rn_param *p;
+    rn_status status = RN_OK;
+    rows = rn_net_params(t->net, &p);
+    *gradients = rn_net_gradients(t->net);
+    size_t counters = 0;
+    for (size_t i = 0; i < rows; i++) counters += p[i].kind == RN_PARAM_BATCHES;
+    if (t->sum) {
+        t->ops->copy(t->dev, t->buffers, rn_net_buffers(t->net), buffers);
+        memcpy(t->batches, rn_net_batches(t->net), counters * sizeof *t->batches);
+    }
+    for (int part = 0; part < t->c.parts; part++) {
+        struct rn_batch b;
+        if ((status = rn_loader_next(t->train, &b)) || !b.n) break;
+        if ((status = run_part(t, &b, total, r))) break;
+        if (t->sum && !part) t->ops->copy(t->dev, t->sum, *gradients, count * sizeof(float));
+        else if (t->sum) t->ops->accumulate(t->dev, t->sum, *gradients, count);
+        rn_net_commit_statistics(t->net);
+    }
+    if (t->sum && status == RN_OK) {
+        *gradients = t->sum;
+        if (!t->ops->finite(t->dev, t->sum, count))
+            status = rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
+                             t->s.step + 1);
+    }
+    if (status && t->sum) {
+        t->ops->copy(t->dev, rn_net_buffers(t->net), t->buffers, buffers);
+        memcpy(rn_net_batches(t->net), t->batches, counters * sizeof *t->batches);
+    }
+    return status;
+}
+
+static void account(struct rn_trainer *t, const struct part_results *r, double loss, double seconds)
+{
+    struct rn_state *s = &t->s;
+    s->step++;
+    s->step_in_epoch++;
+    s->loss_sum = s->loss_sum + loss * (double)r->images;
+    s->images += r->images;
+    s->correct += r->correct;
+    t->train_seconds += seconds;
+    t->epoch_seconds += seconds;
+    t->train_images += r->images;
+    t->epoch_images += r->images;
+}
+
+static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, double lr)
+{
+    const struct rn_state *s = &t->s;
+    *out = (struct rn_step){
+        .step = s->step, .epoch = s->epoch + 1, .epochs = t->c.epochs, .step_in_epoch = s->step_in_epoch,
+        .steps_per_epoch = t->steps_per_epoch, .loss = loss, .lr = lr, .images = s->images,
+        .correct = s->correct, .mean_loss = s->loss_sum / (double)s->images,
+        .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
+        .hashed = t->c.hash_steps || s->step <= RN_HASHED_STEPS,
+    };
+    if (out->hashed) out->hash = rn_net_hash(t->net);
+}
+
+static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
+{
+    int64_t whole = (int64_t)t->c.batch * t->c.parts, before = t->s.step_in_epoch * whole;
+    struct part_results r = {0};
+    const float *gradients;
+    double start = rn_seconds();
+    rn_status status = RN_OK;
+    if (!t->begun) status = rn_loader_begin(t->train, (uint32_t)t->s.epoch, t->s.step_in_epoch * t->c.parts);
+    if (status) return status;
+    t->begun = false; /* stays so when the step fails: the loader has moved on */
+    if ((status = run_parts(t, (int)RN_MIN(whole, t->count - before), &r, &gradients))) return status;
+    struct rn_rates rates = rn_trainer_rates(t);
+    rn_optimizer_update(&t->opt, gradients, &rates);
+    if (!t->ops->finite(t->dev, rn_net_weights(t->net), rn_net_trainable_count(t->net))) {
+        t->damaged = true;
+        return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step + 1);
+    }
+    t->begun = true;
+    double loss = rn_sum_total(&r.loss) / (double)r.images;
+    account(t, &r, loss, rn_seconds() - start);
+    report_step(t, out, loss, rates.lr);
+    return RN_OK;
+}
+
+rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out)
+{
+    RN_ASSERT(!rn_trainer_epoch_pending(t));
+    rn_fpmode mode = rn_fpmode_enter();
+    rn_status status = step_once(t, out);
+    rn_fpmode_leave(mode);
+    return status;
+}
+
+/* -- the end of an epoch ----------------------------------------------------------------------- */
+rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg)
+{
+    struct rn_metrics m = {0};
+    rn_status status = rn_evaluate(&m, t->net, t->val, stop, arg);
+    if (status == RN_EFAIL) return rn_fail_in(status, "validation");
+    if (status) return status;
+    t->s.val_loss = m.loss;
+    t->s.val_acc = 100.0 * (double)m.correct / (double)m.count;
+    t->s.eval_step = t->s.step;
+    return RN_OK;
+}
+
+/* Best-so-far, early stopping and plateau, from this epoch's validation. */
+static bool judge_epoch(struct rn_trainer *t)
+{
+    struct rn_state *s = &t->s;
+    bool best = s->val_acc > s->best_acc;
+    if (best) s->best_acc = s->val_acc;
+    s->bad_epochs = best ? 0 : s->bad_epochs + 1;
+    if (t->c.schedule.kind == RN_PLATEAU && s->epoch >= t->c.schedule.warmup)
+        rn_plateau_update(&s->plateau, &t->c.schedule, s->val_loss);
+    s->stopped = t->c.stop_patience > 0 && s->epoch + 1 >= t->c.stop_floor &&
+                 s->bad_epochs >= t->c.stop_patience;
+    return best;
+}
+
+rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_stop_fn *stop, void *arg)
+{
+    RN_ASSERT(rn_trainer_epoch_pending(t));
+    struct rn_state *s = &t->s;
+    rn_status status = rn_trainer_validate(t, stop, arg);
+    if (status) return status;
+    s->train_loss = s->loss_sum / (double)s->images;
+    s->train_acc = 100.0 * (double)s->correct / (double)s->images;
+    double lr = rn_schedule_lr(&t->c.schedule, t->c.lr, s->step - 1, s->epoch, &s->plateau);
+    bool best = judge_epoch(t);
+    *out = (struct rn_epoch){
+        .epoch = s->epoch + 1, .epochs = t->c.epochs, .steps = s->step, .train_loss = s->train_loss,
+        .train_acc = s->train_acc, .val_loss = s->val_loss, .val_acc = s->val_acc,
+        .lr = lr, .images = s->images,
+        .seconds = t->epoch_seconds,
+        .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
+        .peak_rss_mb = rn_peak_rss_mb(), .hash = rn_net_hash(t->net), .best = best,
+    };
+    s->epoch++;
+    s->step_in_epoch = 0;
+    s->images = s->correct = 0;
+    s->loss_sum = 0;
+    t->epoch_seconds = 0;
+    t->epoch_images = 0;
+    t->begun = false;
+    return RN_OK;
+}

@@ -1,0 +1,359 @@
+#define _POSIX_C_SOURCE 200809L
+/*
+ * test_train.c - steps and epochs: the bits of a resumed run at every step, for every optimiser and
+ * schedule, with another number of threads; what a step that goes wrong leaves; early stopping;
+ * sums and scores.
+ */
+#include "tests/test_train.h"
+#include "train/sum.h"
+
+#include <stdlib.h>
+
+/* -- the same bits from any step --------------------------------------------------------------- */
+#define MOST_STEPS 16
+
+struct trace { uint64_t hash[MOST_STEPS]; double loss[MOST_STEPS], val_loss[4]; int64_t steps, epochs; };
+
+/* Runs to the end or to `limit` steps, writing what happens at its place in the trace. */
+static void run_on(struct rn_trainer *t, struct trace *r, int64_t limit)
+{
+    struct rn_step s;
+    struct rn_epoch e;
+    while (!rn_trainer_done(t) && (rn_trainer_steps(t) < limit || rn_trainer_epoch_pending(t))) {
+        if (rn_trainer_epoch_pending(t)) {
+            CHECK_OK(rn_trainer_end_epoch(t, &e, NULL, NULL));
+            r->val_loss[e.epoch - 1] = e.val_loss + e.train_loss;
+            r->epochs = e.epoch;
+        } else {
+            CHECK_OK(rn_trainer_step(t, &s));
+            r->hash[s.step - 1] = s.hash;
+            r->loss[s.step - 1] = s.loss;
+            r->steps = s.step;
+        }
+    }
+}
+
+static void check_every_step(const char *what, const struct rn_train_config *c)
+{
+    char path[128];
+    const char *folder = make_folder();
+    snprintf(path, sizeof path, "%s/x.pth", folder);
+    struct trace whole = {0};
+    struct tiny x = tiny_begin(c, 1);
+    run_on(x.t, &whole, MOST_STEPS);
+    tiny_end(&x);
+    CHECK_MSG(whole.steps > 3 && whole.epochs == c->epochs, "%s: %d steps", what, (int)whole.steps);
+    CHECK(whole.hash[0] != whole.hash[1] && whole.hash[1] != whole.hash[2]);
+    for (int64_t k = 0; k <= whole.steps; k++) {
+        struct trace parts = {0};
+        struct rn_checkpoint *file;
+        x = tiny_begin(c, 1);
+        run_on(x.t, &parts, k);
+        CHECK_OK(rn_trainer_save(x.t, path));
+        tiny_end(&x);
+        CHECK_OK(rn_checkpoint_open(&file, path));
+        x = tiny_begin(c, k == 1 ? 2 : k == 4 ? 3 : 1);
+        CHECK_OK(rn_trainer_resume(x.t, file, false));
+        rn_checkpoint_free(file);
+        CHECK(rn_trainer_steps(x.t) == k);
+        run_on(x.t, &parts, MOST_STEPS);
+        tiny_end(&x);
+        CHECK_MSG(!memcmp(&whole, &parts, sizeof whole), "%s: resumed after step %d, other bits", what, (int)k);
+    }
+    remove_folder(folder);
+}
+
+static void test_resume_sgd(void)
+{
+    struct rn_train_config c = tiny_config();
+    check_every_step("sgd, one-cycle", &c);
+    c.nesterov = true;
+    c.head_lr = 0.2;
+    c.smoothing = 0.1;
+    c.schedule = (struct rn_schedule){ .kind = RN_COSINE, .span = 2, .warmup = 1 };
+    check_every_step("Nesterov, cosine after warm-up, head rate", &c);
+}
+
+static void test_resume_adamw(void)
+{
+    struct rn_train_config c = tiny_config();
+    c.optimizer = RN_ADAMW;
+    c.lr = c.head_lr = 0.002;
+    check_every_step("adamw, one-cycle", &c);
+    c.epochs = 3; /* the cut after the second must still be known */
+    c.schedule = (struct rn_schedule){ .kind = RN_PLATEAU, .factor = 0.5, .threshold = 0.9, .patience = 0 };
+    check_every_step("adamw, plateau", &c);
+}
+
+static void test_resume_accumulation(void)
+{
+    struct rn_train_config c = tiny_config();
+    c.batch = 2;
+    c.parts = 2;
+    c.schedule = (struct rn_schedule){ .kind = RN_STEP_DECAY, .step_size = 1, .gamma = 0.5 };
+    check_every_step("accumulation", &c);
+}
+
+/* An interrupted validation changes nothing: the epoch's end can be done after a resume. */
+static int stop_at_once(void *arg) { (void)arg; return 15; }
+
+static void test_resume_before_validation(void)
+{
+    struct rn_train_config c = tiny_config();
+    char path[128];
+    const char *folder = make_folder();
+    struct trace whole = {0}, parts = {0};
+    struct rn_checkpoint *file;
+    struct rn_epoch e;
+    struct rn_step s;
+    snprintf(path, sizeof path, "%s/x.pth", folder);
+    struct tiny x = tiny_begin(&c, 1);
+    run_on(x.t, &whole, MOST_STEPS);
+    tiny_end(&x);
+    x = tiny_begin(&c, 1);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(rn_trainer_step(x.t, &s));
+        parts.hash[i] = s.hash;
+        parts.loss[i] = s.loss;
+    }
+    CHECK(rn_trainer_end_epoch(x.t, &e, stop_at_once, NULL) == RN_EINTR);
+    CHECK_OK(rn_trainer_save(x.t, path));
+    tiny_end(&x);
+    CHECK_OK(rn_checkpoint_open(&file, path));
+    x = tiny_begin(&c, 1);
+    CHECK_OK(rn_trainer_resume(x.t, file, false));
+    CHECK(rn_trainer_epoch_pending(x.t) && rn_trainer_epochs(x.t) == 0);
+    run_on(x.t, &parts, MOST_STEPS);
+    CHECK(!memcmp(&whole, &parts, sizeof whole));
+    tiny_end(&x);
+    rn_checkpoint_free(file);
+    remove_folder(folder);
+}
+
+/* -- steps that go wrong ----------------------------------------------------------------------- */
+
+/* A rate of 1e30 makes the second or third loss overflow: the failed step must leave no trace. */
+static void check_not_finite(struct rn_train_config c, bool may_damage)
+{
+    struct rn_step s = {0};
+    rn_status status = RN_OK;
+    c.schedule = (struct rn_schedule){ .kind = RN_CONSTANT };
+    struct tiny x = tiny_begin(&c, 1);
+    uint64_t before = 0;
+    for (int i = 0; i < 3 && status == RN_OK; i++) {
+        before = rn_net_hash(rn_trainer_net(x.t));
+        status = rn_trainer_step(x.t, &s);
+    }
+    CHECK(status == RN_EFAIL);
+    CHECK_MSG(strstr(rn_error(), "not finite") && strstr(rn_error(), "step "), "%s", rn_error());
+    CHECK(may_damage || before == rn_net_hash(rn_trainer_net(x.t)));
+    CHECK(rn_trainer_steps(x.t) == s.step);
+    tiny_end(&x);
+}
+
+static void test_not_finite(void)
+{
+    struct rn_train_config c = tiny_config();
+    c.lr = c.head_lr = 1e30;
+    check_not_finite(c, false);
+    c.batch = 2;
+    c.parts = 2; /* the running statistics of the first part must be taken back */
+    check_not_finite(c, false);
+    c.lr = c.head_lr = 3e38; /* here the update itself overflows */
+    check_not_finite(c, true);
+}
+
+/* All elements are `head` up to the first `split`, `tail` from there on. */
+static void set_param(struct rn_net *net, const char *name, size_t split, float head, float tail)
+{
+    const struct rn_param *p;
+    size_t rows = rn_net_params(net, &p);
+    for (size_t i = 0; i < rows; i++) {
+        if (strcmp(p[i].name, name)) continue;
+        float *x = rn_alloc_array(p[i].count, sizeof *x);
+        for (size_t k = 0; k < p[i].count; k++) x[k] = k < split ? head : tail;
+        rn_net_set(net, i, x);
+        rn_free(x);
+    }
+}
+
+/* Tiny features and huge weights of the head: logits are +-53, the losses of labels 1 and 2
+ * about 106, but the gradient of the features' bias is 2 * 3.3e38 * 2 / 3. */
+static void test_gradient_not_finite(void)
+{
+    struct rn_train_config c = tiny_config();
+    struct rn_step s;
+    c.shuffle = false;
+    c.batch = 3;
+    struct tiny x = tiny_begin(&c, 1);
+    struct rn_net *net = rn_trainer_net(x.t);
+    set_param(net, "layer2.0.bn2.weight", 0, 0, 0);
+    set_param(net, "layer2.0.bn2.bias", 0, 0, 2e-38f);
+    set_param(net, "layer2.0.downsample.1.weight", 0, 0, 0);
+    set_param(net, "fc.weight", 8, 3.3e38f, -3.3e38f);
+    uint64_t before = rn_net_hash(net);
+    CHECK(rn_trainer_step(x.t, &s) == RN_EFAIL);
+    CHECK_MSG(strstr(rn_error(), "a gradient is not finite; first in layer2.0."), "%s", rn_error());
+    CHECK(before == rn_net_hash(net));
+    tiny_end(&x);
+}
+
+/* The first part of a step is fine and moves the running statistics, the second overflows in the
+ * first layer: what the first did is taken back. */
+static void test_second_part_not_finite(void)
+{
+    struct rn_train_config c = tiny_config();
+    struct rn_step s;
+    for (int i = 0; i < 4; i++) memset(tiny_pixels[i], i < 2 ? 128 : 255, TINY_PIXELS);
+    for (int i = 0; i < 3; i++) c.mean[i] = (double)(128.0f / 255.0f); /* 128 becomes exactly 0 */
+    c.shuffle = false;
+    c.batch = 2;
+    c.parts = 2;
+    struct tiny x = tiny_begin(&c, 1);
+    set_param(rn_trainer_net(x.t), "conv1.weight", 0, 0, 3e37f);
+    uint64_t before = rn_net_hash(rn_trainer_net(x.t));
+    CHECK(rn_trainer_step(x.t, &s) == RN_EFAIL && strstr(rn_error(), "first in conv1"));
+    CHECK(before == rn_net_hash(rn_trainer_net(x.t)));
+    tiny_end(&x);
+}
+
+/* -- epochs ------------------------------------------------------------------------------------ */
+static void test_early_stop(void)
+{
+    struct rn_train_config c = tiny_config();
+    struct rn_observer quiet = {0};
+    c.lr = c.head_lr = 0;
+    c.momentum = 0;
+    c.epochs = 50;
+    c.stop_patience = 2;
+    c.schedule = (struct rn_schedule){ .kind = RN_CONSTANT };
+    struct tiny x = tiny_begin(&c, 1);
+    CHECK_OK(rn_train(x.t, NULL, &quiet));
+    int64_t free_end = rn_trainer_epochs(x.t);
+    CHECK_MSG(free_end >= 3 && free_end < 20, "stopped after %d epochs", (int)free_end);
+    tiny_end(&x);
+    c.stop_floor = free_end + 4;
+    x = tiny_begin(&c, 1);
+    CHECK_OK(rn_train(x.t, NULL, &quiet));
+    CHECK(rn_trainer_epochs(x.t) == c.stop_floor);
+    tiny_end(&x);
+}
+
+static void test_max_steps(void)
+{
+    struct rn_train_config c = tiny_config();
+    struct rn_observer quiet = {0};
+    struct rn_summary sum;
+    for (int64_t n = 0; n < 9; n++) {
+        c.max_steps = n;
+        struct tiny x = tiny_begin(&c, 1);
+        CHECK_OK(rn_train(x.t, NULL, &quiet));
+        rn_trainer_summary(x.t, &sum);
+        CHECK(sum.steps == RN_MIN(n, 6) && sum.epochs == RN_MIN(n, 6) / 3);
+        CHECK(n == 0 ? sum.val_acc < 0 : sum.val_acc >= 0);
+        tiny_end(&x);
+    }
+}
+
+/* Learns: the loss of the last epoch is well below the first's. */
+static void test_learns(void)
+{
+    struct rn_train_config c = tiny_config();
+    c.epochs = c.schedule.span = 12;
+    struct tiny x = tiny_begin(&c, 1);
+    struct rn_step s;
+    struct rn_epoch e = {0};
+    double first = 0;
+    while (!rn_trainer_done(x.t)) {
+        if (rn_trainer_epoch_pending(x.t)) {
+            CHECK_OK(rn_trainer_end_epoch(x.t, &e, NULL, NULL));
+            if (e.epoch == 1) first = e.train_loss;
+        } else {
+            CHECK_OK(rn_trainer_step(x.t, &s));
+        }
+    }
+    CHECK_MSG(e.train_loss < 0.5 * first && e.val_acc > 80, "loss %g -> %g, val_acc %g", first, e.train_loss,
+              e.val_acc);
+    tiny_end(&x);
+}
+
+/* Validation does not know the batch size. */
+static void test_batch_of_validation(void)
+{
+    struct rn_train_config c = tiny_config();
+    struct rn_summary sum;
+    struct rn_observer quiet = {0};
+    double loss[2];
+    for (int k = 0; k < 2; k++) {
+        struct rn_epoch e = {0};
+        struct rn_step s;
+        c.val_batch = k ? 9 : 2;
+        struct tiny x = tiny_begin(&c, 1);
+        for (int i = 0; i < 3; i++) CHECK_OK(rn_trainer_step(x.t, &s));
+        CHECK_OK(rn_trainer_end_epoch(x.t, &e, NULL, NULL));
+        loss[k] = e.val_loss;
+        CHECK_OK(rn_train(x.t, NULL, &quiet));
+        rn_trainer_summary(x.t, &sum);
+        tiny_end(&x);
+    }
+    CHECK(loss[0] == loss[1]);
+}
+
+/* -- sums and scores --------------------------------------------------------------------------- */
+
+/* A11 level by level, as the rule is written. */
+static double tree(double *v, int count)
+{
+    for (; count > 1; count = (count + 1) / 2)
+        for (int k = 0; 2 * k < count; k++) v[k] = 2 * k + 1 < count ? v[2 * k] + v[2 * k + 1] : v[2 * k];
+    return count ? v[0] : 0;
+}
+
+static void test_sum(void)
+{
+    for (int count = 0; count < 300; count++) {
+        double group[64] = {0};
+        struct rn_sum s = {0};
+        for (int i = 0; i < count; i++) {
+            struct rn_random r = rn_random(5, RN_RANDOM_TEST, 0, (uint32_t)i);
+            double x = rn_random_normal(&r);
+            group[i / 8] = group[i / 8] + x;
+            rn_sum_add(&s, x);
+        }
+        double want = tree(group, (count + 7) / 8), got = rn_sum_total(&s);
+        CHECK_MSG(rn_bits64(want) == rn_bits64(got), "sum of %d: %a instead of %a", count, got, want);
+    }
+}
+
+static void check_score(const float *x, int label, bool want1, bool want5)
+{
+    bool top1, top5;
+    int answer;
+    rn_score(&top1, &top5, &answer, x, 8, label);
+    CHECK_MSG(top1 == want1 && top5 == want5, "label %d: %d %d", label, top1, top5);
+}
+
+static void test_score(void)
+{
+    const float ties[8] = { 1, 3, 3, 3, 3, 3, 3, 0 };
+    check_score(ties, 1, true, true);
+    check_score(ties, 2, false, true);
+    check_score(ties, 5, false, true);
+    check_score(ties, 6, false, false); /* five equal ones stand before it */
+    check_score(ties, 0, false, false);
+    const float nan[8] = { 1, 2, 9, 3, rn_float(0x7fc00000), 3, 3, 0 };
+    check_score(nan, 2, false, false);
+    check_score(nan, 4, false, false);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct rn_test_row rows[] = {
+        RN_TEST_ROW(test_resume_sgd), RN_TEST_ROW(test_resume_adamw), RN_TEST_ROW(test_resume_accumulation),
+        RN_TEST_ROW(test_resume_before_validation), RN_TEST_ROW(test_not_finite),
+        RN_TEST_ROW(test_gradient_not_finite), RN_TEST_ROW(test_second_part_not_finite), RN_TEST_ROW(test_early_stop),
+        RN_TEST_ROW(test_max_steps), RN_TEST_ROW(test_learns), RN_TEST_ROW(test_batch_of_validation),
+        RN_TEST_ROW(test_sum), RN_TEST_ROW(test_score),
+    };
+    return rn_test_main("test_train", rows, RN_COUNT(rows), argc, argv);
+}
