@@ -1,0 +1,174 @@
+# resnet.c - `make help` lists the targets.
+#
+# Variables: CC=gcc|clang   OPT=-O2   CFLAGS= LDFLAGS= (yours, put before ours)   BUILDDIR=build/$(BUILD)
+#            BUILD=release|debug|asan|ubsan|tsan   PREFIX=/usr/local   DESTDIR=   JOBS=2 (of check-all)
+# Release programs stand in the project's root; those of any other build in $(BUILDDIR)/bin.
+
+BUILD    ?= release
+BUILDDIR ?= build/$(BUILD)
+CC       ?= cc
+PREFIX   ?= /usr/local
+JOBS     ?= 2
+PYTHON   ?= python3
+
+OPT_release = -O2
+OPT_debug   = -Og
+OPT_asan    = -O1
+OPT_ubsan   = -O1
+OPT_tsan    = -O1
+ifeq ($(OPT_$(BUILD)),)
+$(error BUILD=$(BUILD) is not one of release, debug, asan, ubsan, tsan)
+endif
+OPT ?= $(OPT_$(BUILD))
+
+KIND_debug  = -g -DRN_DEBUG
+KIND_asan   = -g -DRN_DEBUG -fsanitize=address -fno-omit-frame-pointer
+KIND_ubsan  = -g -DRN_DEBUG -fsanitize=undefined -fno-sanitize-recover=all
+KIND_tsan   = -g -DRN_DEBUG -fsanitize=thread
+
+# Rule A2: nothing may change values.  base/base.h refuses again, for those who build without make.
+UNSAFE := $(filter -Ofast -ffast-math -funsafe-math-optimizations -ffinite-math-only -fassociative-math \
+    -freciprocal-math -fno-signed-zeros -fsingle-precision-constant -ffp-contract=fast -ffp-contract=on \
+    -ffp-model=fast -fexcess-precision=fast -mfpmath=387 -mdaz-ftz,$(CFLAGS) $(OPT) $(CC))
+ifneq ($(UNSAFE),)
+$(error $(UNSAFE) changes results; see rule A2 in ref/ARITHMETIC.md)
+endif
+
+INCLUDES = -Iinclude -Isrc -I.
+OURS     = -std=c11 -ffp-contract=off -fopenmp $(INCLUDES)
+WARN     = -Wall -Wextra -Wpedantic
+STRICT   = $(WARN) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Werror
+FLAGS    = $(strip $(OPT) $(WARN) $(CFLAGS) $(KIND_$(BUILD)) $(OURS))
+LDLIBS   = -lm -lz
+LINK     = $(strip $(CC) $(FLAGS) $(LDFLAGS))
+
+OBJ      := $(BUILDDIR)/obj
+BIN      := $(BUILDDIR)/bin
+SOURCES  := $(sort $(wildcard src/*/*.c ref/*.c))
+CLI      := $(sort $(wildcard tools/cli/*.c))
+PROGRAMS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
+TESTS    := $(patsubst tests/%.c,$(BUILDDIR)/tests/%,$(sort $(wildcard tests/test_*.c) tests/peers/dump.c))
+LIB      := $(BUILDDIR)/libresnet.a
+CLI_OBJ  := $(CLI:%.c=$(OBJ)/%.o)
+BUILT    := $(PROGRAMS:%=$(BIN)/%)
+ifeq ($(BUILD),release)
+BUILT    += $(PROGRAMS)
+RUN      := .
+else
+RUN      := $(BIN)
+endif
+VERSION  := $(shell sed -n 's/^.define RN_VERSION "\(.*\)"/\1/p' include/resnet.h)
+
+all: $(BUILT) ## build the library and the programs (the default)
+
+# -- objects, library, programs ---------------------------------------------------------------------
+
+# Holds the compiler and its flags; objects depend on it, so that a change of flags rebuilds them.
+$(BUILDDIR)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(LINK))' | cmp -s - $@ || \
+	    echo '$(subst ','\'',$(LINK))' >$@
+
+$(OBJ)/%.o: %.c $(BUILDDIR)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(DEFINE) -MMD -MP -c -o $@ $<
+
+# What --version says about the build.
+$(OBJ)/tools/cli/help.o: private DEFINE = -DRN_BUILD_FLAGS='"$(subst ",,$(subst ',,$(strip $(OPT) $(CFLAGS) $(KIND_$(BUILD)) $(OURS))))"'
+
+$(LIB): $(SOURCES:%.c=$(OBJ)/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(OBJ)/tools/%.o $(CLI_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LDLIBS)
+
+# A real file, replaced only when it differs, and in one step, for it may be running.
+$(PROGRAMS): %: $(BIN)/% FORCE
+	@cmp -s $< $@ || { cp $< $@.new && mv -f $@.new $@; }
+
+$(TESTS): $(BUILDDIR)/tests/%: $(OBJ)/tests/%.o $(CLI_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LDLIBS)
+
+tests: $(TESTS) ## build the test programs, run nothing
+
+# -- use --------------------------------------------------------------------------------------------
+
+demo: all ## train on the built-in data, then evaluate the best checkpoint
+	@sh tools/demo.sh $(RUN)
+
+# -- checks -----------------------------------------------------------------------------------------
+
+test: all tests ## the tests: under three minutes, no network, no Python
+	@sh tests/run.sh $(BUILDDIR) $(RUN)
+
+check-all: ## everything: instruction sets, threads, sanitizers, compilers, lint, peers
+	@MAKE='$(MAKE)' JOBS='$(JOBS)' sh tests/check-all.sh
+
+# With BREAK=conv_dw and the like the backend is a plug-in in which that one gradient is wrong: the check
+# must fail and say so.  A plug-in brings its own copy of what it calls.
+gradcheck: all $(if $(BREAK),build/broken/$(BREAK).so) ## gradients against central differences; BREAK=NAME checks the check
+	$(if $(BREAK),@echo 'with a broken $(BREAK):')
+	$(RUN)/conform --grad$(if $(BREAK), --backend ./build/broken/$(BREAK).so)
+
+build/broken/%.so: tests/broken/backend.c $(patsubst %.c,$(BUILDDIR)/pic/%.o,$(filter ref/% src/base/%,$(SOURCES)))
+	@mkdir -p $(@D)
+	$(LINK) -fPIC -shared -DBREAK=$* -o $@ $^ $(LDLIBS)
+
+golden: all ## write tests/golden anew and show what changed
+	@sh tests/bits.sh $(RUN) --write
+
+lint: ## strict warnings are errors, with gcc and clang; sizes of files and functions
+	@sh tools/lint.sh '$(STRICT) $(OURS)'
+	@sh tools/stats.sh
+
+# The build system is a convenience: one line of cc builds ./train as well.
+bare: ## the one-line build, with gcc and clang, into build/bare
+	@mkdir -p build/bare
+	@for cc in gcc clang; do \
+	    command -v $$cc >/dev/null || { echo "$$cc: not installed, skipped"; continue; }; \
+	    echo "$$cc -O2 $(OURS) src/*/*.c ref/*.c tools/cli/*.c tools/train.c $(LDLIBS)"; \
+	    $$cc -O2 $(OURS) -o build/bare/train-$$cc src/*/*.c ref/*.c tools/cli/*.c tools/train.c $(LDLIBS) || exit 1; \
+	done
+
+peers: build/peers/ready ## a Python environment with PyTorch and others, to compare with
+
+build/peers/ready: tests/peers/requirements.txt
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --requirement tests/peers/requirements.txt
+	@cp $< $@
+
+# -- install ----------------------------------------------------------------------------------------
+
+PIC    := $(SOURCES:%.c=$(BUILDDIR)/pic/%.o)
+SHARED := $(BUILDDIR)/libresnet.so.$(firstword $(subst ., ,$(VERSION)))
+
+$(BUILDDIR)/pic/%.o: %.c $(BUILDDIR)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -fPIC -MMD -MP -c -o $@ $<
+
+$(SHARED): $(PIC)
+	$(LINK) -shared -Wl,-soname,$(@F) -o $@ $^ $(LDLIBS)
+
+install: all $(SHARED) ## install under $(DESTDIR)$(PREFIX): programs as resnet-NAME, libraries, headers
+	@sh tools/install.sh '$(DESTDIR)$(PREFIX)' '$(PREFIX)' '$(VERSION)' $(BUILDDIR) $(PROGRAMS)
+
+# -- the rest ---------------------------------------------------------------------------------------
+
+clean: ## remove what was built, but not build/peers, runs or data
+	rm -rf $(filter-out build/peers,$(wildcard build/*))
+	rm -rf $(addprefix $(BUILDDIR)/,obj pic bin tests flags libresnet.a) $(SHARED)
+	rm -f $(PROGRAMS)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^# \(Variables.*\)/\1/p; s/^#\(  *BUILD=.*\)/\1/p; s/^# \(Release programs.*\)/\1/p' Makefile
+
+FORCE:
+.PHONY: all tests demo test check-all gradcheck golden lint bare peers install clean help FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+-include $(SOURCES:%.c=$(OBJ)/%.d) $(CLI:%.c=$(OBJ)/%.d) $(PROGRAMS:%=$(OBJ)/tools/%.d) \
+    $(TESTS:$(BUILDDIR)/%=$(OBJ)/%.d) $(PIC:.o=.d)

@@ -1,0 +1,147 @@
+#!/bin/sh
+# check-all.sh - what `make check-all` does: the tests, then every way of building and running that must
+# give the same bits, then the tools that look for mistakes.  MAKE and JOBS come from the environment;
+# with CHECK_SECONDS set, stages that would begin later than that are passed over and counted as skipped.
+set -u
+. tests/lib.sh
+MAKE=${MAKE:-make} JOBS=${JOBS:-2}
+begin=$(date +%s)
+
+stage() { echo "== $* ($(($(date +%s) - begin)) s)"; }
+
+# late NAME: says and counts what no longer fits into CHECK_SECONDS.
+late() {
+    [ -n "${CHECK_SECONDS:-}" ] && [ $(($(date +%s) - begin)) -gt "$CHECK_SECONDS" ] && skip "$1: no time left"
+}
+
+# add_counts NAME: adds the last `N passed, N failed[, N skipped]` of $T/out to ours.
+add_counts() {
+    set -- "$1" $(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed\(, \([0-9]*\) skipped\)*$/\1 \2 \4/p' "$T/out" |
+        tail -n 1)
+    if [ $# -lt 3 ]; then
+        fail "$1" "ended early, exit $status: $(tail -n 1 "$T/err" | cut -c1-160)"
+        return
+    fi
+    grep -E '^(FAIL|skip|     )' "$T/out"
+    passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + ${4:-0}))
+    echo "     $1: $2 passed, $3 failed"
+}
+
+# train PROGRAM FILE [NAME=VALUE ...]: the hash lines of one step of a small net.
+train() {
+    program=$1 file=$2; shift 2
+    rm -rf "$T/run"
+    run env "$@" "$program" --data demo --arch resnet18 --stem cifar-pool --batch-size 3 --max-steps 1 --limit-val 2 \
+        --hash --quiet --output "$T/run"
+    if [ $status = 0 ]; then grep '^step ' "$T/out" >"$file"; else : >"$file"; fi
+}
+
+# -- the tests ---------------------------------------------------------------------------------------
+LIMIT=900
+stage "make test"
+run $MAKE -j"$JOBS" all tests
+if [ $status != 0 ]; then
+    fail "build" "exit $status: $(why)"
+    finish
+    exit 1
+fi
+run sh tests/run.sh build/release .
+add_counts "tests"
+train ./train "$T/want" OMP_NUM_THREADS=2
+[ -s "$T/want" ] || fail "a run to compare with" "$(why)"
+
+# -- the same bits -----------------------------------------------------------------------------------
+stage "instruction sets and threads"
+for isa in portable avx2 avx512 neon; do
+    for threads in 1 2 3 6 8; do
+        train ./train "$T/got" RESNET_ISA=$isa OMP_NUM_THREADS=$threads
+        if [ $status = 2 ]; then
+            skip "$isa: $(why)"
+            break
+        fi
+        same "$isa, $threads threads" "$T/want" "$T/got"
+    done
+done
+
+stage "the one-line build"
+run $MAKE bare
+if [ $status = 0 ]; then pass "builds"; else fail "builds" "$(grep -m1 error "$T/err" || why)"; fi
+for cc in gcc clang; do
+    [ -x build/bare/train-$cc ] || { skip "$cc: not installed"; continue; }
+    train build/bare/train-$cc "$T/got"
+    same "one-line build, $cc" "$T/want" "$T/got"
+done
+
+stage "compilers and optimisation"
+for cc in gcc clang; do
+    command -v $cc >/dev/null || { skip "$cc: not installed"; continue; }
+    for level in 0 1 2 3; do
+        late "$cc -O$level" && continue
+        dir=build/check/$cc-O$level
+        run $MAKE -j"$JOBS" BUILDDIR=$dir CC=$cc OPT=-O$level $dir/bin/train
+        if [ $status != 0 ]; then fail "$cc -O$level" "does not build: $(why)"; continue; fi
+        train $dir/bin/train "$T/got"
+        same "$cc -O$level" "$T/want" "$T/got"
+        train $dir/bin/train "$T/got" RESNET_ISA=portable
+        same "$cc -O$level, portable" "$T/want" "$T/got"
+    done
+done
+
+# -- gradients, golden packs --------------------------------------------------------------------------
+stage "gradients"
+run ./conform --grad
+if [ $status = 0 ]; then pass "gradients against central differences"; else fail "gradients" "exit $status: $(why)"; fi
+for name in conv_dw bn_dx pool linear add; do
+    run $MAKE gradcheck BREAK=$name
+    if [ $status != 0 ] && grep -q "FAIL.*${name%%_*}\|${name%%_*}.*FAIL" "$T/out"; then pass "a broken $name is caught"
+    else fail "a broken $name is caught" "exit $status: $(grep -m1 -i fail "$T/out")"; fi
+done
+for pack in g1 g2; do
+    run ./conform --write-golden "$T/$pack"
+    [ $status = 0 ] || fail "writes a golden pack" "exit $status: $(why)"
+done
+if [ -s "$T/g1/index.json" ] && diff -r "$T/g1" "$T/g2" >/dev/null; then pass "golden packs are the same bytes"
+else fail "golden packs are the same bytes"; fi
+for backend in cpu ref; do
+    run ./conform --check-golden "$T/g1" --backend $backend
+    if [ $status = 0 ]; then pass "$backend against the golden pack"
+    else fail "$backend against the golden pack" "exit $status: $(why)"; fi
+done
+
+# -- warnings, sanitizers, installation ---------------------------------------------------------------
+stage "lint"
+run $MAKE lint
+if [ $status = 0 ]; then pass "lint"
+else fail "lint" "$(grep -E 'warning|error|more than' "$T/out" "$T/err" | head -n 3 | cut -d: -f2- | tr '\n' ' ')"; fi
+
+for kind in asan ubsan; do
+    late "$kind" && continue
+    stage "$kind"
+    run $MAKE -j"$JOBS" BUILD=$kind all tests
+    if [ $status != 0 ]; then fail "$kind" "does not build: $(why)"; continue; fi
+    run env TEST_SECONDS=600 sh tests/run.sh build/$kind build/$kind/bin programs
+    add_counts "$kind"
+    train build/$kind/bin/train "$T/got"
+    same "$kind, a step of training" "$T/want" "$T/got"
+done
+
+stage "installation"
+run $MAKE -j"$JOBS" install DESTDIR="$T/root" PREFIX=/usr
+cat >"$T/use.c" <<'END'
+#include <resnet.h>
+int main(void) { return rn_ops_ref.version != RN_BACKEND_VERSION; }
+END
+if [ $status = 0 ] && "$T/root/usr/bin/resnet-train" --version >/dev/null &&
+    cc -I"$T/root/usr/include" -o "$T/use" "$T/use.c" -L"$T/root/usr/lib" -lresnet 2>"$T/err" &&
+    LD_LIBRARY_PATH="$T/root/usr/lib" "$T/use"; then pass "installed programs, headers and library work"
+else fail "installed programs, headers and library work" "$(why)"; fi
+
+# -- peers -------------------------------------------------------------------------------------------
+stage "peers"
+for script in torch_step load_checkpoint; do
+    if [ ! -f build/peers/ready ]; then skip "$script: no build/peers (make peers)"; continue; fi
+    late "$script" && continue
+    run build/peers/bin/python tests/peers/$script.py
+    if [ $status = 0 ]; then pass "$script: $(tail -n 1 "$T/out")"; else fail "$script" "$(why) $(tail -n 1 "$T/out")"; fi
+done
+finish

@@ -1,0 +1,67 @@
+# lib.sh - sourced by the shell tests.  Each check prints one line: ok, FAIL or skip, and its name; `finish`
+# ends with the counts that run.sh adds up, and with the verdict.  $BIN is the folder of the programs.
+set -u
+export LC_ALL=C OMP_WAIT_POLICY=passive # threads that wait leave the CPUs to others
+unset OMP_NUM_THREADS RESNET_ISA RESNET_CONV
+passed=0 failed=0 skipped=0
+BIN=${1:-.}
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT
+trap 'exit 130' INT TERM
+
+pass() { passed=$((passed + 1)); echo "ok   $1"; }
+fail() { failed=$((failed + 1)); echo "FAIL $1${2:+: $2}"; }
+skip() { skipped=$((skipped + 1)); echo "skip $1"; }
+finish() {
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" = 0 ] && [ "$passed" != 0 ]
+}
+
+# within SECONDS COMMAND...: ends a command that hangs, where the system has `timeout`.
+if command -v timeout >/dev/null; then
+    within() { limit=$1; shift; timeout "$limit" "$@" </dev/null; }
+else
+    within() { shift; "$@" </dev/null; }
+fi
+
+# run COMMAND...: stdout in $T/out, stderr in $T/err, exit status in $status.
+run() {
+    status=0
+    within "${LIMIT:-60}" "$@" >"$T/out" 2>"$T/err" || status=$?
+}
+why() { tail -n 1 "$T/err" | cut -c1-200; }
+
+# works NAME COMMAND...
+works() {
+    name=$1; shift
+    run "$@"
+    if [ $status = 0 ]; then pass "$name"; else fail "$name" "exit $status: $(why)"; fi
+}
+
+# refuses NAME STATUS WORD COMMAND...: ends with that status and a sentence on stderr that has the word,
+# and says nothing on stdout.
+refuses() {
+    name=$1 want=$2 word=$3; shift 3
+    run "$@"
+    if [ $status != "$want" ]; then fail "$name" "exit $status instead of $want: $(why)"
+    elif ! grep -q -e "$word" "$T/err"; then fail "$name" "no \"$word\" in: $(why)"
+    elif [ -s "$T/out" ]; then fail "$name" "talks on stdout: $(head -n 1 "$T/out" | cut -c1-80)"
+    else pass "$name"; fi
+}
+
+# prints NAME REGEX COMMAND...: exits 0, and a line of stdout matches.
+prints() {
+    name=$1 pattern=$2; shift 2
+    run "$@"
+    if [ $status != 0 ]; then fail "$name" "exit $status: $(why)"
+    elif grep -qE -e "$pattern" "$T/out"; then pass "$name"
+    else fail "$name" "no line like $pattern"; fi
+}
+
+# same NAME FILE FILE: both have the same content, and some.
+same() {
+    if [ ! -s "$2" ]; then fail "$1" "nothing to compare with"
+    elif [ ! -s "$3" ]; then fail "$1" "exit $status: $(why)"
+    elif cmp -s "$2" "$3"; then pass "$1"
+    else fail "$1" "$(diff "$2" "$3" | sed -n 2p | cut -c1-120)"; fi
+}

@@ -1,0 +1,26 @@
+/*
+ * train_settings.h - what ./train can be told, and how flags, an earlier run and the data set
+ * together make one training configuration.
+ */
+#ifndef RN_CLI_TRAIN_SETTINGS_H
+#define RN_CLI_TRAIN_SETTINGS_H
+
+#include "tools/cli/options.h"
+#include "train/train.h"
+
+extern const struct opt tool_train_rows[];
+extern const size_t tool_train_rows_count;
+
+/* Settings of the run that a checkpoint belongs to, where this command line has none;
+ * --more-epochs. */
+rn_status tool_train_adopt_checkpoint(struct opt_set *o, const struct rn_checkpoint *c);
+/* The same from FOLDER/args.conf, initial weights and number of epochs included. */
+rn_status tool_train_adopt_run(struct opt_set *o, const char *folder);
+/* Defaults that depend on the data set, the optimiser or each other are made explicit. */
+rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d);
+/* The configuration of settled settings; build, arguments and hash_steps are the caller's. */
+rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o, const struct rn_dataset *d);
+/* A setting as text: numbers shortest, lists with commas; as JSON when json is set. */
+void tool_value_text(struct rn_text *t, const struct rn_value *v, bool json);
+
+#endif /* RN_CLI_TRAIN_SETTINGS_H */

@@ -1,0 +1,16 @@
+#!/bin/sh
+# lint.sh - compiles every C file with strict warnings as errors: lint.sh FLAGS.  A compiler that is not
+# installed is said and passed over; at least one must be there.
+set -u
+flags=$1 ran=0 bad=0
+for cc in gcc clang; do
+    command -v $cc >/dev/null || { echo "$cc: not installed, skipped"; continue; }
+    ran=1
+    if find src ref tools tests -name '*.c' | sort |
+        xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 4 $cc -O1 $flags -fsyntax-only; then
+        echo "$cc: no warnings"
+    else
+        bad=1
+    fi
+done
+[ $ran = 1 ] && [ $bad = 0 ]

@@ -1,0 +1,311 @@
+#define _POSIX_C_SOURCE 200809L
+/*
+ * train.c - ./train: trains, fine-tunes, resumes.  Settings from flags, files, environment, the
+ * checkpoint resumed from and the data set become one configuration; src/train does the rest.  Talk
+ * goes to stderr, results to stdout.
+ */
+#include "base/mem.h"
+#include "tools/cli/train_settings.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+struct session {
+    struct opt_set o;
+    struct rn_checkpoint *file; /* resumed from, or initial weights; gone once read */
+    struct rn_dataset *data;
+    struct tool_device device;
+    struct rn_value *arguments;
+    struct rn_train_config config;
+    struct rn_trainer *trainer;
+    struct rn_run *run;
+    struct rn_progress progress;
+    bool hash, json, quiet;
+    char build[160];
+};
+
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define COMPILER "gcc " __VERSION__
+#else
+#define COMPILER "an unknown compiler"
+#endif
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int number) { stop_signal = number; }
+
+/* The first signal finishes the step and saves; the second ends at once. */
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* Flags to a complete configuration: data set open, every setting explicit, device ready. */
+static rn_status prepare(struct session *s)
+{
+    struct opt_set *o = &s->o;
+    struct rn_arch arch;
+    rn_status st;
+    snprintf(s->build, sizeof s->build, "resnet.c %s, compiled by %s", RN_VERSION, COMPILER);
+    s->hash = opt_switch(o, "hash");
+    s->json = opt_switch(o, "json");
+    s->quiet = opt_switch(o, "quiet");
+    if (opt_text(o, "resume")) {
+        if ((st = rn_checkpoint_open(&s->file, opt_text(o, "resume")))) return st;
+        if ((st = tool_train_adopt_checkpoint(o, s->file))) return st;
+    } else if (opt_given(o, "more-epochs")) {
+        return rn_fail(RN_EUSAGE, "--more-epochs needs --resume");
+    }
+    /* A misspelt architecture is cheaper to refuse before the data is read. */
+    if ((st = rn_arch_named(&arch, opt_text(o, "arch"), RN_STEM_IMAGENET, 2))) return st;
+    int size = opt_text(o, "image-size") ? (int)opt_int(o, "image-size") : 0;
+    if ((st = rn_dataset_open(&s->data, opt_text(o, "data"), size))) return st;
+    if ((st = tool_train_settle(o, s->data))) return st;
+    if (!(s->arguments = opt_values(o))) return RN_ENOMEM;
+    if ((st = tool_train_config(&s->config, o, s->data))) return st;
+    s->config.hash_steps = s->hash;
+    s->config.build = s->build;
+    s->config.arguments = s->arguments;
+    return tool_device_open(&s->device, o);
+}
+
+/* The trainer at its first step: fresh, fine-tuning, or where a checkpoint stopped. */
+static rn_status create_trainer(struct session *s)
+{
+    const char *weights = opt_text(&s->o, "weights");
+    rn_status st = rn_trainer_create(&s->trainer, &s->config, s->device.ops, s->device.dev);
+    if (!st && s->file) {
+        st = rn_trainer_resume(s->trainer, s->file, opt_switch(&s->o, "force"));
+    } else if (!st && weights) {
+        st = rn_checkpoint_open(&s->file, weights);
+        if (!st) st = rn_load_weights(rn_trainer_net(s->trainer), s->file, true);
+    }
+    rn_checkpoint_free(s->file);
+    s->file = NULL;
+    return st;
+}
+
+/* -- what is said ------------------------------------------------------------------------------ */
+static void to_stderr(void *arg, const char *text)
+{
+    (void)arg;
+    fputs(text, stderr);
+    fflush(stderr);
+}
+
+static void on_step(void *arg, const struct rn_step *step)
+{
+    struct session *s = arg;
+    if (s->hash) {
+        struct rn_text t = {0};
+        rn_step_text(&t, step);
+        if (t.data) fprintf(s->json ? stderr : stdout, "%s\n", t.data);
+        if (!s->json) fflush(stdout);
+        rn_text_free(&t);
+    }
+    if (!s->quiet) rn_progress_step(&s->progress, step);
+}
+
+static void on_epoch(void *arg, const struct rn_epoch *epoch)
+{
+    struct session *s = arg;
+    if (!s->quiet) rn_progress_epoch(&s->progress, epoch);
+}
+
+static int on_stop(void *arg)
+{
+    (void)arg;
+    return (int)stop_signal;
+}
+
+static void begin_progress(struct session *s)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    struct winsize window;
+    s->progress = (struct rn_progress){ .write = to_stderr, .columns = 80 };
+    s->progress.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
+    s->progress.color = !(no_color && *no_color);
+    if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col) s->progress.columns = window.ws_col;
+}
+
+static void say(struct session *s, const char *line)
+{
+    if (!s->quiet) rn_progress_line(&s->progress, line);
+}
+
+/* -- dry run ----------------------------------------------------------------------------------- */
+/* Sizes without memory for a training step: a net for one image tells parameters and MACs. */
+static rn_status dry_run(struct session *s)
+{
+    const struct rn_train_config *c = &s->config;
+    struct rn_net_config n = { .arch = c->arch, .image_size = c->image_size, .upsample = c->upsample,
+                               .batch = c->batch, .eval_batch = c->val_batch };
+    struct rn_net *net;
+    struct rn_text t = {0};
+    size_t arena;
+    rn_status st = rn_net_arena_bytes(&arena, &n, s->device.ops, s->device.dev);
+    n.batch = 0;
+    n.eval_batch = 1;
+    if (!st) st = rn_net_create(&net, &n, s->device.ops, s->device.dev);
+    if (st) return st;
+    size_t parameters = rn_net_trainable_count(net);
+    int64_t images = c->data->train.count, per_step = (int64_t)c->batch * c->parts;
+    if (c->limit_train) images = RN_MIN(images, c->limit_train);
+    arena += parameters * sizeof(float) * (c->optimizer == RN_ADAMW ? 2 : 1);
+    rn_text_add(&t, s->json ? "{\n  \"parameters\": %zu,\n  \"macs\": %" PRId64 ",\n  \"arena_bytes\": %zu,\n"
+                              "  \"steps_per_epoch\": %" PRId64 ",\n  \"effective_args\": {"
+                            : "parameters       %zu\nmacs             %" PRId64 "\narena_bytes      %zu\n"
+                              "steps_per_epoch  %" PRId64 "\n",
+                parameters, rn_net_macs(net), arena, (images + per_step - 1) / per_step);
+    const struct rn_value *a = s->arguments;
+    for (size_t i = 0; i + 1 < a->count; i += 2) {
+        rn_text_add(&t, s->json ? "%s\n    \"%s\": " : "%s%s = ", s->json && i ? "," : "", a->item[i]->text);
+        tool_value_text(&t, a->item[i + 1], s->json);
+        if (!s->json) rn_text_add(&t, "\n");
+    }
+    if (s->json) rn_text_add(&t, "\n  }\n}\n");
+    if (!(st = rn_text_status(&t))) fputs(t.data, stdout);
+    rn_text_free(&t);
+    rn_net_free(net);
+    return st;
+}
+
+/* -- a run ------------------------------------------------------------------------------------- */
+static rn_status open_run(struct session *s)
+{
+    char *conf = opt_conf_text(&s->o);
+    struct rn_run_config c = {
+        .output = opt_text(&s->o, "output"), .name = s->data->name, .resume = opt_text(&s->o, "resume"),
+        .overwrite = opt_switch(&s->o, "overwrite"), .conf = conf, .steps = rn_trainer_steps(s->trainer),
+        .epochs = rn_trainer_epochs(s->trainer),
+    };
+    rn_status st = conf ? rn_run_open(&s->run, &c) : RN_ENOMEM;
+    rn_free(conf);
+    return st;
+}
+
+static rn_status begin_log(struct session *s)
+{
+    struct rn_text t = {0};
+    rn_text_add(&t, "%s on %s: %zu parameters, %" PRId64 " steps an epoch, %s/%s, %d threads, run folder %s",
+                s->config.arch.name, s->data->spec, rn_net_trainable_count(rn_trainer_net(s->trainer)),
+                rn_trainer_steps_per_epoch(s->trainer), s->device.ops->name,
+                s->device.ops->isa(s->device.dev), s->device.threads, rn_run_folder(s->run));
+    if (rn_trainer_steps(s->trainer))
+        rn_text_add(&t, ", from step %" PRId64, rn_trainer_steps(s->trainer));
+    rn_status st = rn_text_status(&t);
+    if (!st) st = rn_run_log(s->run, t.data);
+    if (!st) say(s, t.data);
+    rn_text_free(&t);
+    return st;
+}
+
+/* summary.json, the result on stdout, and the verdict on --target-acc. */
+static rn_status conclude(struct session *s, double started)
+{
+    struct rn_summary sum = { .seconds = rn_seconds() - started, .threads = s->device.threads };
+    struct rn_text json = {0}, line = {0};
+    rn_trainer_summary(s->trainer, &sum);
+    rn_status st = rn_summary_text(&json, &sum);
+    rn_text_add(&line, "val_acc ");
+    rn_text_fixed(&line, RN_MAX(sum.val_acc, 0), 2);
+    rn_text_add(&line, " %% (best ");
+    rn_text_fixed(&line, RN_MAX(sum.best_acc, 0), 2);
+    rn_text_add(&line, " %%) after %" PRId64 " epochs, %" PRId64 " steps; ", sum.epochs, sum.steps);
+    rn_text_fixed(&line, sum.images_per_second, 1);
+    rn_text_add(&line, " images/s; peak memory ");
+    rn_text_fixed(&line, sum.peak_rss_mb, 1);
+    rn_text_add(&line, " MB; run folder %s", rn_run_folder(s->run));
+    if (!st) st = rn_text_status(&line);
+    if (!st) st = rn_run_summary(s->run, json.data);
+    if (!st) st = rn_run_log(s->run, line.data);
+    if (!st && s->json) fputs(json.data, stdout);
+    else if (!st && !s->quiet) printf("%s\n", line.data);
+    bool target = opt_text(&s->o, "target-acc"), flag = opt_source_of(&s->o, "target-acc") == OPT_FLAG;
+    bool met = target && sum.best_acc >= opt_real(&s->o, "target-acc");
+    if (!st && target && !met && flag)
+        st = rn_fail(RN_ECHECK, "--target-acc %s was not reached", opt_text(&s->o, "target-acc"));
+    else if (!st && target) say(s, met ? "the target accuracy is met" : "the target accuracy is not met");
+    rn_text_free(&json);
+    rn_text_free(&line);
+    return st;
+}
+
+static rn_status train(struct session *s)
+{
+    struct rn_observer o = { .arg = s, .on_step = on_step, .on_epoch = on_epoch, .stop = on_stop };
+    double started = rn_seconds();
+    rn_status st = create_trainer(s);
+    if (!st) st = open_run(s);
+    if (!st) st = begin_log(s);
+    if (!st) st = rn_train(s->trainer, s->run, &o);
+    if (st == RN_EFAIL || st == RN_EINTR) rn_run_log(s->run, rn_error());
+    return st ? st : conclude(s, started);
+}
+
+/* -- replay ------------------------------------------------------------------------------------ */
+static rn_status verify(struct session *s)
+{
+    struct rn_observer o = { .arg = s, .on_step = on_step, .stop = on_stop };
+    int64_t lines = 0;
+    rn_status st = create_trainer(s);
+    if (!st) st = rn_replay(&lines, s->trainer, opt_text(&s->o, "verify-run"), &o);
+    if (!st && s->json) printf("{\n  \"lines\": %" PRId64 ",\n  \"equal\": true\n}\n", lines);
+    else if (!st) printf("all %" PRId64 " hashes are those of %s\n", lines, opt_text(&s->o, "verify-run"));
+    return st;
+}
+
+/* -- the program ------------------------------------------------------------------------------- */
+static rn_status run(struct session *s)
+{
+    struct opt_set *o = &s->o;
+    const char *earlier = opt_text(o, "verify-run");
+    rn_status st = RN_OK;
+    if (earlier && opt_text(o, "resume"))
+        return rn_fail(RN_EUSAGE, "--verify-run starts from the beginning; it excludes --resume");
+    if (earlier) st = tool_train_adopt_run(o, earlier);
+    if (!st) st = prepare(s);
+    if (st) return st;
+    begin_progress(s);
+    if (opt_switch(o, "dry-run")) return dry_run(s);
+    catch_signals();
+    return earlier ? verify(s) : train(s);
+}
+
+static void end(struct session *s)
+{
+    rn_run_close(s->run);
+    rn_trainer_free(s->trainer);
+    rn_checkpoint_free(s->file);
+    rn_value_free(s->arguments);
+    rn_dataset_close(s->data);
+    tool_device_close(&s->device);
+    opt_end(&s->o);
+}
+
+int main(int argc, char **argv)
+{
+    static struct session s;
+    opt_begin(&s.o, "train", "trains, fine-tunes, resumes a ResNet");
+    opt_add(&s.o, tool_train_rows, tool_train_rows_count);
+    opt_add(&s.o, opt_net, opt_net_count);
+    opt_add(&s.o, opt_common, opt_common_count);
+    rn_status st = opt_parse(&s.o, argc, argv);
+    if (!st && opt_switch(&s.o, "help")) opt_print_help(&s.o);
+    else if (!st && opt_switch(&s.o, "version")) opt_print_version(&s.o);
+    else if (!st) st = run(&s);
+    if (s.progress.drawn) fputs("\n", stderr);
+    int code = tool_exit("train", st);
+    end(&s);
+    return st == RN_EINTR && stop_signal ? 128 + (int)stop_signal : code;
+}
