@@ -57,7 +57,7 @@ extern "C" {
 const char *rn_error(void);
 const char *rn_status_text(rn_status status); /* fixed text, never NULL */
 
-/* -- backends ------------------------------------------------------------------------------------ */
+/* -- backends ---------------------------------------------------------------------------------- */
 
 extern const struct rn_ops rn_ops_ref; /* naive loops: the specification */
 extern const struct rn_ops rn_ops_cpu; /* the same bits, fast */
@@ -67,7 +67,7 @@ extern const struct rn_ops rn_ops_cpu; /* the same bits, fast */
  * another version, or a table with holes. */
 rn_status rn_backend_find(const struct rn_ops **ops, const char *name);
 
-/* -- architectures ------------------------------------------------------------------------------- */
+/* -- architectures ----------------------------------------------------------------------------- */
 
 #define RN_MAX_BLOCKS 64
 #define RN_MAX_STAGES 4
@@ -107,7 +107,7 @@ const char *const *rn_arch_names(size_t *count);
 typedef int rn_shape_fn(void *arg, const char *name, int64_t dims[8]);
 rn_status rn_arch_from_shapes(struct rn_arch *a, enum rn_stem stem, rn_shape_fn *shape, void *arg);
 
-/* -- nets ------------------------------------------------------------------------------------------ */
+/* -- nets -------------------------------------------------------------------------------------- */
 struct rn_net_config {
     struct rn_arch arch;
     int image_size;   /* H = W of the images given in, 32 or more */
@@ -134,14 +134,15 @@ struct rn_param {
 struct rn_net;
 
 /* Validates everything and plans all memory: after this nothing allocates.  RN_EUSAGE: a size out of
- * range or maps that vanish; RN_ENOMEM says how many bytes were wanted. `ops` and `dev` are borrowed. */
-rn_status rn_net_create(struct rn_net **net, const struct rn_net_config *config, const struct rn_ops *ops,
-                        void *dev);
+ * range or more than 2^31 values in a tensor; RN_ENOMEM says how many bytes were wanted.  `ops` and `dev`
+ * are borrowed. */
+rn_status rn_net_create(struct rn_net **net, const struct rn_net_config *config,
+                        const struct rn_ops *ops, void *dev);
 void rn_net_free(struct rn_net *net);
 
 /* Bytes the net of this config takes in its one arena on this device, without creating it. */
-rn_status rn_net_arena_bytes(size_t *bytes, const struct rn_net_config *config, const struct rn_ops *ops,
-                             void *dev);
+rn_status rn_net_arena_bytes(size_t *bytes, const struct rn_net_config *config,
+                             const struct rn_ops *ops, void *dev);
 
 const struct rn_net_config *rn_net_config_of(const struct rn_net *net);
 const struct rn_ops *rn_net_ops(const struct rn_net *net);
@@ -160,7 +161,7 @@ float *rn_net_weights(struct rn_net *net);
 float *rn_net_gradients(struct rn_net *net);  /* NULL in an inference-only net */
 float *rn_net_buffers(struct rn_net *net);
 int64_t *rn_net_batches(struct rn_net *net);  /* host: num_batches_tracked, one per batch norm */
-/* One parameter or buffer, host float32 in OIHW; RN_PARAM_BATCHES is not a float: use rn_net_batches. */
+/* One parameter or buffer, host float32 in OIHW.  RN_PARAM_BATCHES is no float: use rn_net_batches. */
 void rn_net_get(struct rn_net *net, size_t param, float *host);
 void rn_net_set(struct rn_net *net, size_t param, const float *host);
 /* Tell an inference plan that weights changed (packed forms are remade at the next evaluation). */
@@ -169,8 +170,9 @@ void rn_net_touch(struct rn_net *net);
 /* Hash of all parameters and buffers, state-dict order (A29). */
 uint64_t rn_net_hash(struct rn_net *net);
 
-/* images: host, [n][3][H][W] normalised, without subnormals and -0 (rule A5).  training: batch statistics, activations kept for backward,
- * running statistics not yet touched. */
+/* images: host, [n][3][H][W] normalised, without subnormals and -0 (rule A5).  training: batch
+ * statistics, activations kept for backward, running statistics not yet touched; 1 <= n <= batch.
+ * Otherwise: running statistics; 1 <= n <= eval_batch. */
 void rn_net_forward(struct rn_net *net, const float *images, int n, bool training);
 /* Loss of the last forward pass; host loss[n] per image.  total: divisor of the gradient (A23), 0: no
  * gradient (evaluation). */
@@ -183,10 +185,11 @@ bool rn_net_gradients_finite(struct rn_net *net);
  * after the step is known to be finite (A7). */
 void rn_net_commit_statistics(struct rn_net *net);
 /* After a not-finite step: runs the forward pass of the batch again and names the first layer whose
- * output, or else the parameter whose gradient, is not finite.  NULL if none is.  Static text of the net. */
+ * output, or else the parameter whose gradient, is not finite; the net owns the text.  NULL if all
+ * are finite. */
 const char *rn_net_find_not_finite(struct rn_net *net, const float *images, int n);
 
-/* -- files ------------------------------------------------------------------------------------------- */
+/* -- files ------------------------------------------------------------------------------------- */
 
 /* All parameters and buffers, under torchvision's names; the form is the name's ending: .pth (a state
  * dict for torch.load with weights_only=True), .safetensors or .npz.  Written whole or not at all. */

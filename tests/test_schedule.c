@@ -7,19 +7,26 @@
 
 static const struct rn_plateau calm = {0};
 
-static void check_rates(const char *what, const struct rn_schedule *s, const double *want, int count,
-                        bool per_step)
+static void check_rates(const char *what, const struct rn_schedule *s, const double *want,
+                        int count, bool per_step)
 {
     for (int i = 0; i < count; i++) {
         double got = rn_schedule_lr(s, 0.1, per_step ? i : 17, per_step ? 0 : i, &calm);
-        CHECK_MSG(fabs(got - want[i]) <= 1e-15, "%s: at %d %.17g instead of %.17g", what, i, got, want[i]);
+        CHECK_MSG(fabs(got - want[i]) <= 1e-15, "%s: at %d %.17g instead of %.17g", what, i, got,
+                  want[i]);
     }
 }
 
 static void test_cosine(void)
 {
-    static const double want[] = { 0.1, 0.0905463412215599, 0.0657963412215599, 0.03520365877844011,
-                                   0.010453658778440109, 0.001, 0.001, 0.001 }; /* stays at its end */
+    static const double want[] = { 0.1,
+                                   0.0905463412215599,
+                                   0.0657963412215599,
+                                   0.03520365877844011,
+                                   0.010453658778440109,
+                                   0.001,
+                                   0.001,
+                                   0.001 }; /* stays at its end */
     struct rn_schedule s = { .kind = RN_COSINE, .span = 5, .low = 0.001 };
     check_rates("cosine", &s, want, 8, false);
     CHECK(rn_schedule_lr(&s, 0.1, 0, 0, &calm) == 0.1);
@@ -35,8 +42,14 @@ static void test_step(void)
 
 static void test_warmup(void)
 {
-    static const double want[] = { 0.03333333333333333, 0.06666666666666667, 0.1, 0.1, 0.08535533905932738,
-                                   0.05, 0.014644660940672627, 0 };
+    static const double want[] = { 0.03333333333333333,
+                                   0.06666666666666667,
+                                   0.1,
+                                   0.1,
+                                   0.08535533905932738,
+                                   0.05,
+                                   0.014644660940672627,
+                                   0 };
     struct rn_schedule s = { .kind = RN_COSINE, .span = 4, .warmup = 3 };
     check_rates("warm-up and cosine", &s, want, 8, false);
     s.kind = RN_CONSTANT;
@@ -83,19 +96,24 @@ static void test_one_cycle_short(void)
                 s.steps_per_epoch = steps;
                 s.rise = tenths / 10.0;
                 double lr = rn_schedule_lr(&s, 0.1, i, 0, &calm);
-                CHECK_MSG(lr > 0 && lr <= 0.1, "%d steps, rise %g: step %d has %g", steps, s.rise, i, lr);
+                CHECK_MSG(lr > 0 && lr <= 0.1, "%d steps, rise %g: step %d has %g", steps, s.rise,
+                          i, lr);
             }
 }
 
 static void test_plateau(void)
 {
     static const double loss[] = { 1.0, 0.95, 0.89, 0.9, 0.9, 0.9, 0.9, 0.7, 0.8, 0.8, 0.8, 0.8 };
-    static const double want[] = { 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03 };
-    struct rn_schedule s = { .kind = RN_PLATEAU, .factor = 0.5, .threshold = 0.1, .patience = 1, .low = 0.03 };
+    static const double want[] = { 0.1,  0.1,  0.1,  0.1,  0.05, 0.05,
+                                   0.03, 0.03, 0.03, 0.03, 0.03, 0.03 };
+    struct rn_schedule s = {
+        .kind = RN_PLATEAU, .factor = 0.5, .threshold = 0.1, .patience = 1, .low = 0.03
+    };
     struct rn_plateau p = {0};
     for (int i = 0; i < 12; i++) {
         rn_plateau_update(&p, &s, loss[i]);
-        CHECK_MSG(rn_schedule_lr(&s, 0.1, 0, i + 1, &p) == want[i], "plateau after %d losses", i + 1);
+        CHECK_MSG(rn_schedule_lr(&s, 0.1, 0, i + 1, &p) == want[i], "plateau after %d losses",
+                  i + 1);
     }
 }
 

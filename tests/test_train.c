@@ -12,7 +12,11 @@
 /* -- the same bits from any step --------------------------------------------------------------- */
 #define MOST_STEPS 16
 
-struct trace { uint64_t hash[MOST_STEPS]; double loss[MOST_STEPS], val_loss[4]; int64_t steps, epochs; };
+struct trace {
+    uint64_t hash[MOST_STEPS];
+    double loss[MOST_STEPS], val_loss[4];
+    int64_t steps, epochs;
+};
 
 /* Runs to the end or to `limit` steps, writing what happens at its place in the trace. */
 static void run_on(struct rn_trainer *t, struct trace *r, int64_t limit)
@@ -58,7 +62,8 @@ static void check_every_step(const char *what, const struct rn_train_config *c)
         CHECK(rn_trainer_steps(x.t) == k);
         run_on(x.t, &parts, MOST_STEPS);
         tiny_end(&x);
-        CHECK_MSG(!memcmp(&whole, &parts, sizeof whole), "%s: resumed after step %d, other bits", what, (int)k);
+        CHECK_MSG(!memcmp(&whole, &parts, sizeof whole), "%s: resumed after step %d, other bits",
+                  what, (int)k);
     }
     remove_folder(folder);
 }
@@ -81,7 +86,8 @@ static void test_resume_adamw(void)
     c.lr = c.head_lr = 0.002;
     check_every_step("adamw, one-cycle", &c);
     c.epochs = 3; /* the cut after the second must still be known */
-    c.schedule = (struct rn_schedule){ .kind = RN_PLATEAU, .factor = 0.5, .threshold = 0.9, .patience = 0 };
+    c.schedule =
+        (struct rn_schedule){ .kind = RN_PLATEAU, .factor = 0.5, .threshold = 0.9, .patience = 0 };
     check_every_step("adamw, plateau", &c);
 }
 
@@ -272,8 +278,8 @@ static void test_learns(void)
             CHECK_OK(rn_trainer_step(x.t, &s));
         }
     }
-    CHECK_MSG(e.train_loss < 0.5 * first && e.val_acc > 80, "loss %g -> %g, val_acc %g", first, e.train_loss,
-              e.val_acc);
+    CHECK_MSG(e.train_loss < 0.5 * first && e.val_acc > 80, "loss %g -> %g, val_acc %g", first,
+              e.train_loss, e.val_acc);
     tiny_end(&x);
 }
 
@@ -305,7 +311,8 @@ static void test_batch_of_validation(void)
 static double tree(double *v, int count)
 {
     for (; count > 1; count = (count + 1) / 2)
-        for (int k = 0; 2 * k < count; k++) v[k] = 2 * k + 1 < count ? v[2 * k] + v[2 * k + 1] : v[2 * k];
+        for (int k = 0; 2 * k < count; k++)
+            v[k] = 2 * k + 1 < count ? v[2 * k] + v[2 * k + 1] : v[2 * k];
     return count ? v[0] : 0;
 }
 
@@ -321,7 +328,8 @@ static void test_sum(void)
             rn_sum_add(&s, x);
         }
         double want = tree(group, (count + 7) / 8), got = rn_sum_total(&s);
-        CHECK_MSG(rn_bits64(want) == rn_bits64(got), "sum of %d: %a instead of %a", count, got, want);
+        CHECK_MSG(rn_bits64(want) == rn_bits64(got), "sum of %d: %a instead of %a", count, got,
+                  want);
     }
 }
 
@@ -349,11 +357,19 @@ static void test_score(void)
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
-        RN_TEST_ROW(test_resume_sgd), RN_TEST_ROW(test_resume_adamw), RN_TEST_ROW(test_resume_accumulation),
-        RN_TEST_ROW(test_resume_before_validation), RN_TEST_ROW(test_not_finite),
-        RN_TEST_ROW(test_gradient_not_finite), RN_TEST_ROW(test_second_part_not_finite), RN_TEST_ROW(test_early_stop),
-        RN_TEST_ROW(test_max_steps), RN_TEST_ROW(test_learns), RN_TEST_ROW(test_batch_of_validation),
-        RN_TEST_ROW(test_sum), RN_TEST_ROW(test_score),
+        RN_TEST_ROW(test_resume_sgd),
+        RN_TEST_ROW(test_resume_adamw),
+        RN_TEST_ROW(test_resume_accumulation),
+        RN_TEST_ROW(test_resume_before_validation),
+        RN_TEST_ROW(test_not_finite),
+        RN_TEST_ROW(test_gradient_not_finite),
+        RN_TEST_ROW(test_second_part_not_finite),
+        RN_TEST_ROW(test_early_stop),
+        RN_TEST_ROW(test_max_steps),
+        RN_TEST_ROW(test_learns),
+        RN_TEST_ROW(test_batch_of_validation),
+        RN_TEST_ROW(test_sum),
+        RN_TEST_ROW(test_score),
     };
     return rn_test_main("test_train", rows, RN_COUNT(rows), argc, argv);
 }

@@ -19,10 +19,14 @@
 
 static int tiny_shape(void *arg, const char *name, int64_t dims[8])
 {
-    static const struct { const char *name; int dims; int64_t shape[4]; } row[] = {
-        { "conv1.weight", 4, { 4, 3, 3, 3 } }, { "layer1.0.conv1.weight", 4, { 4, 4, 3, 3 } },
-        { "layer1.0.conv2.weight", 4, { 4, 4, 3, 3 } }, { "layer2.0.conv1.weight", 4, { 8, 4, 3, 3 } },
-        { "layer2.0.conv2.weight", 4, { 8, 8, 3, 3 } }, { "layer2.0.downsample.0.weight", 4, { 8, 4, 1, 1 } },
+    static const struct { const char *name; int dims; int64_t shape[4];
+    } row[] = {
+        { "conv1.weight", 4, { 4, 3, 3, 3 } },
+        { "layer1.0.conv1.weight", 4, { 4, 4, 3, 3 } },
+        { "layer1.0.conv2.weight", 4, { 4, 4, 3, 3 } },
+        { "layer2.0.conv1.weight", 4, { 8, 4, 3, 3 } },
+        { "layer2.0.conv2.weight", 4, { 8, 8, 3, 3 } },
+        { "layer2.0.downsample.0.weight", 4, { 8, 4, 1, 1 } },
         { "fc.weight", 2, { 3, 8, 0, 0 } },
     };
     (void)arg;
@@ -55,10 +59,18 @@ static inline const struct rn_dataset *tiny_data(void)
         for (size_t k = 0; k < TINY_PIXELS; k++)
             tiny_pixels[i][k] = (uint8_t)(60 * (i % 3) + rn_random_below(&r, 120));
     }
-    d = (struct rn_dataset){ .spec = name, .name = name, .channels = 3, .height = 32, .width = 32, .classes = 3,
-                             .class_names = names, .mean = { 0.5, 0.5, 0.5 }, .std = { 0.25, 0.25, 0.25 },
+    d = (struct rn_dataset){ .spec = name,
+                             .name = name,
+                             .channels = 3,
+                             .height = 32,
+                             .width = 32,
+                             .classes = 3,
+                             .class_names = names,
+                             .mean = { 0.5, 0.5, 0.5 },
+                             .std = { 0.25, 0.25, 0.25 },
                              .train = { TINY_TRAIN, tiny_pixels[0], tiny_labels },
-                             .val = { TINY_VAL, tiny_pixels[TINY_TRAIN], tiny_labels + TINY_TRAIN } };
+                             .val = { TINY_VAL, tiny_pixels[TINY_TRAIN],
+                                      tiny_labels + TINY_TRAIN } };
     return &d;
 }
 
@@ -66,12 +78,36 @@ static inline const struct rn_dataset *tiny_data(void)
 static inline struct rn_train_config tiny_config(void)
 {
     return (struct rn_train_config){
-        .data = tiny_data(), .shuffle = true, .mean = { 0.5, 0.5, 0.5 }, .std = { 0.25, 0.25, 0.25 },
-        .arch = tiny_arch(), .image_size = 32, .batch = 4, .parts = 1, .val_batch = 4, .epochs = 2,
-        .max_steps = -1, .optimizer = RN_SGD, .lr = 0.05, .head_lr = 0.05, .momentum = 0.9, .beta2 = 0.999,
-        .eps = 1e-8, .weight_decay = 5e-4, .seed = 3, .hash_steps = true, .numerics = "fp32", .build = "test",
-        .schedule = { .kind = RN_ONE_CYCLE, .span = 2, .rise = 0.3, .divide = 25, .final_divide = 1e4,
-                      .cycle_momentum = true, .momentum_low = 0.85, .momentum_high = 0.95 },
+        .data = tiny_data(),
+        .shuffle = true,
+        .mean = { 0.5, 0.5, 0.5 },
+        .std = { 0.25, 0.25, 0.25 },
+        .arch = tiny_arch(),
+        .image_size = 32,
+        .batch = 4,
+        .parts = 1,
+        .val_batch = 4,
+        .epochs = 2,
+        .max_steps = -1,
+        .optimizer = RN_SGD,
+        .lr = 0.05,
+        .head_lr = 0.05,
+        .momentum = 0.9,
+        .beta2 = 0.999,
+        .eps = 1e-8,
+        .weight_decay = 5e-4,
+        .seed = 3,
+        .hash_steps = true,
+        .numerics = "fp32",
+        .build = "test",
+        .schedule = { .kind = RN_ONE_CYCLE,
+                      .span = 2,
+                      .rise = 0.3,
+                      .divide = 25,
+                      .final_divide = 1e4,
+                      .cycle_momentum = true,
+                      .momentum_low = 0.85,
+                      .momentum_high = 0.95 },
     };
 }
 

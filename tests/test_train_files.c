@@ -27,11 +27,16 @@ static int lines_of(const char *text)
     return lines;
 }
 
-static rn_status open_run(struct rn_run **run, const char *output, const char *resume, bool overwrite,
-                          int64_t steps, int64_t epochs)
+static rn_status open_run(struct rn_run **run, const char *output, const char *resume,
+                          bool overwrite, int64_t steps, int64_t epochs)
 {
-    struct rn_run_config c = { .output = output, .name = "tiny", .resume = resume, .overwrite = overwrite,
-                               .conf = "lr = 0.1\n", .steps = steps, .epochs = epochs };
+    struct rn_run_config c = { .output = output,
+                               .name = "tiny",
+                               .resume = resume,
+                               .overwrite = overwrite,
+                               .conf = "lr = 0.1\n",
+                               .steps = steps,
+                               .epochs = epochs };
     return rn_run_open(run, &c);
 }
 
@@ -47,10 +52,14 @@ static void test_run_folder(void)
     CHECK_OK(rn_train(x.t, run, &quiet));
     char *csv = read_text(folder, "results.csv"), *hashes = read_text(folder, "hashes.txt");
     char *log = read_text(folder, "log.txt"), *conf = read_text(folder, "args.conf");
-    CHECK(!strncmp(csv, "epoch,train_loss,train_acc,val_loss,val_acc,lr,images,seconds,images_per_second,"
-                        "peak_rss_mb\n1,", 89));
+    CHECK(!strncmp(csv,
+                   "epoch,train_loss,train_acc,val_loss,val_acc,lr,images,seconds,images_per_"
+                   "second,"
+                   "peak_rss_mb\n1,",
+                   89));
     CHECK(lines_of(csv) == 3 && strstr(csv, "\n2,") && strstr(csv, ",11,"));
-    CHECK(lines_of(hashes) == 8 && !strncmp(hashes, "step 1 loss 0x", 14) && strstr(hashes, "\nepoch 2 step 6 "));
+    CHECK(lines_of(hashes) == 8 && !strncmp(hashes, "step 1 loss 0x", 14) &&
+          strstr(hashes, "\nepoch 2 step 6 "));
     CHECK(lines_of(log) == 2 && !strcmp(conf, "lr = 0.1\n"));
     CHECK(rn_path_exists(rn_run_last(run)) && rn_path_exists(rn_run_best(run)));
     rn_free(csv);
@@ -97,8 +106,9 @@ static void test_run_names(void)
 static void test_summary(void)
 {
     static const char *const key[] = {
-        "steps", "epochs", "train_loss", "val_acc", "best_acc", "images_per_second", "seconds", "peak_rss_mb",
-        "weights_hash", "numerics", "isa", "backend", "threads", "data", "skipped_images",
+        "steps",   "epochs",      "train_loss",     "val_acc",  "best_acc", "images_per_second",
+        "seconds", "peak_rss_mb", "weights_hash",   "numerics", "isa",      "backend",
+        "threads", "data",        "skipped_images",
     };
     struct rn_train_config c = tiny_config();
     struct rn_observer quiet = {0};
@@ -110,9 +120,11 @@ static void test_summary(void)
     rn_trainer_summary(x.t, &s);
     CHECK_OK(rn_summary_text(&t, &s));
     CHECK_OK(rn_json_parse(&root, t.data, t.length, "summary"));
-    for (size_t i = 0; i < RN_COUNT(key); i++) CHECK_MSG(rn_dict_get(root, key[i]), "no %s", key[i]);
+    for (size_t i = 0; i < RN_COUNT(key); i++)
+        CHECK_MSG(rn_dict_get(root, key[i]), "no %s", key[i]);
     CHECK(root && root->count == 2 * RN_COUNT(key));
-    CHECK(rn_dict_get(root, "steps")->integer == 6 && rn_dict_get(root, "weights_hash")->length == 16);
+    CHECK(rn_dict_get(root, "steps")->integer == 6 &&
+          rn_dict_get(root, "weights_hash")->length == 16);
     rn_value_free(root);
     rn_text_free(&t);
     tiny_end(&x);
@@ -131,7 +143,8 @@ static void test_diverging_run(void)
     struct tiny x = tiny_begin(&c, 1);
     CHECK_OK(open_run(&run, folder, NULL, false, 0, 0));
     CHECK(rn_train(x.t, run, &quiet) == RN_EFAIL);
-    CHECK_MSG(strstr(rn_error(), "not finite; first in ") && strstr(rn_error(), "_last.pth"), "%s", rn_error());
+    CHECK_MSG(strstr(rn_error(), "not finite; first in ") && strstr(rn_error(), "_last.pth"), "%s",
+              rn_error());
     CHECK_OK(rn_checkpoint_open(&file, rn_run_last(run)));
     CHECK_OK(rn_load_weights(rn_trainer_net(x.t), file, false));
     rn_checkpoint_free(file);
@@ -190,13 +203,14 @@ static struct rn_named *tensor(struct rn_checkpoint *c, const char *name)
 }
 
 /* Loading fails with this status and word, and changes nothing. */
-static void check_refused(const struct rn_train_config *c, const struct rn_checkpoint *file, rn_status want,
-                          const char *word)
+static void check_refused(const struct rn_train_config *c, const struct rn_checkpoint *file,
+                          rn_status want, const char *word)
 {
     struct tiny x = tiny_begin(c, 1);
     uint64_t before = rn_net_hash(rn_trainer_net(x.t));
     rn_status got = rn_trainer_resume(x.t, file, false);
-    CHECK_MSG(got == want && strstr(rn_error(), word), "%d instead of %d: %s", got, want, rn_error());
+    CHECK_MSG(got == want && strstr(rn_error(), word), "%d instead of %d: %s", got, want,
+              rn_error());
     CHECK(before == rn_net_hash(rn_trainer_net(x.t)) && rn_trainer_steps(x.t) == 0);
     tiny_end(&x);
 }
@@ -268,7 +282,8 @@ static void test_other_settings(void)
 static void test_sequential_names(void)
 {
     static const char *const other[][2] = {
-        { "layer2.0.conv1.weight", "layer2.0.0.weight" }, { "layer2.0.bn2.running_mean", "layer2.0.4.running_mean" },
+        { "layer2.0.conv1.weight", "layer2.0.0.weight" },
+        { "layer2.0.bn2.running_mean", "layer2.0.4.running_mean" },
         { "layer2.0.downsample.0.weight", "layer2.0.5.0.weight" },
     };
     struct rn_train_config c = tiny_config();
@@ -315,7 +330,8 @@ static void test_no_memory(void)
         status = rn_trainer_save(x.t, path);
         rn_alloc_fail_at(0, false);
         CHECK_MSG(rn_alloc_live() == live, "save: allocation %d leaks", (int)n);
-        CHECK_MSG(status == RN_OK || (status == RN_ENOMEM && !rn_path_exists(path)), "save: %d", status);
+        CHECK_MSG(status == RN_OK || (status == RN_ENOMEM && !rn_path_exists(path)), "save: %d",
+                  status);
     }
     CHECK(status == RN_OK && n > 100);
     for (status = RN_ENOMEM, n = 1; status != RN_OK && n < 10000; n++) {
@@ -337,9 +353,11 @@ static void test_no_memory(void)
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
-        RN_TEST_ROW(test_run_folder), RN_TEST_ROW(test_run_names), RN_TEST_ROW(test_summary),
-        RN_TEST_ROW(test_diverging_run), RN_TEST_ROW(test_replay), RN_TEST_ROW(test_misfits),
-        RN_TEST_ROW(test_other_settings), RN_TEST_ROW(test_sequential_names), RN_TEST_ROW(test_no_memory),
+        RN_TEST_ROW(test_run_folder),     RN_TEST_ROW(test_run_names),
+        RN_TEST_ROW(test_summary),        RN_TEST_ROW(test_diverging_run),
+        RN_TEST_ROW(test_replay),         RN_TEST_ROW(test_misfits),
+        RN_TEST_ROW(test_other_settings), RN_TEST_ROW(test_sequential_names),
+        RN_TEST_ROW(test_no_memory),
     };
     return rn_test_main("test_train_files", rows, RN_COUNT(rows), argc, argv);
 }

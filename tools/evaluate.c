@@ -11,25 +11,35 @@
 #include <string.h>
 
 static const struct opt rows[] = {
-    { "checkpoint", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "weights: .pth, .safetensors, .npz", "Evaluation" },
+    { "checkpoint", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "weights: .pth, .safetensors, .npz",
+      "Evaluation" },
     { "data", OPT_TEXT, NULL, 0, 0, NULL, "WHAT",
-      "demo[:SIZE], cifar10:DIR or fashion-mnist:DIR; default: the checkpoint's, else demo", "Evaluation" },
+      "demo[:SIZE], cifar10:DIR or fashion-mnist:DIR; default: the checkpoint's, else demo",
+      "Evaluation" },
     { "split", OPT_CHOICE, "val", 0, 0, "train|val|test", NULL,
       "which images; val and test are the same where the data has only one of them", "Evaluation" },
-    { "limit", OPT_INT, "0", 0, 1e9, NULL, "N", "the first N images in file order; 0: all", "Evaluation" },
+    { "limit", OPT_INT, "0", 0, 1e9, NULL, "N", "the first N images in file order; 0: all",
+      "Evaluation" },
     { "batch-size", OPT_INT, "64", 1, 65536, NULL, "N", "changes no result", "Evaluation" },
-    { "workers", OPT_INT, "1", 0, 64, NULL, "N", "threads that prepare batches ahead", "Evaluation" },
-    { "mean", OPT_REALS, NULL, -100, 100, NULL, "a,b,c", "of pixels in 0...1; default: the checkpoint's, "
-      "else the data's", "Evaluation" },
+    { "workers", OPT_INT, "1", 0, 64, NULL, "N", "threads that prepare batches ahead",
+      "Evaluation" },
+    { "mean", OPT_REALS, NULL, -100, 100, NULL, "a,b,c",
+      "of pixels in 0...1; default: the checkpoint's, "
+      "else the data's",
+      "Evaluation" },
     { "std", OPT_REALS, NULL, 1e-6, 100, NULL, "a,b,c", "likewise", "Evaluation" },
-    { "logits", OPT_TEXT, NULL, 0, 0, NULL, "FILE.npy", "all outputs, float32, images x classes", "Evaluation" },
-    { "arch", OPT_TEXT, NULL, 0, 0, NULL, "NAME", "insist on this architecture; default: from the shapes", "Net" },
+    { "logits", OPT_TEXT, NULL, 0, 0, NULL, "FILE.npy", "all outputs, float32, images x classes",
+      "Evaluation" },
+    { "arch", OPT_TEXT, NULL, 0, 0, NULL, "NAME",
+      "insist on this architecture; default: from the shapes", "Net" },
     { "stem", OPT_CHOICE, NULL, 0, 0, "imagenet|cifar|cifar-pool|3x3s2|deep", NULL,
       "first layers; default: the checkpoint's, else from the shapes", "Net" },
-    { "num-classes", OPT_INT, NULL, 2, 100000, NULL, "N", "insist on this many; default: from the shapes",
-      "Net" },
-    { "image-size", OPT_INT, NULL, 32, 4096, NULL, "N", "default: the checkpoint's, else the data's", "Net" },
-    { "upsample", OPT_INT, NULL, 32, 4096, NULL, "N", "resize inside the net; default: the checkpoint's", "Net" },
+    { "num-classes", OPT_INT, NULL, 2, 100000, NULL, "N",
+      "insist on this many; default: from the shapes", "Net" },
+    { "image-size", OPT_INT, NULL, 32, 4096, NULL, "N",
+      "default: the checkpoint's, else the data's", "Net" },
+    { "upsample", OPT_INT, NULL, 32, 4096, NULL, "N",
+      "resize inside the net; default: the checkpoint's", "Net" },
 };
 
 struct session {
@@ -77,11 +87,14 @@ static rn_status choose_arch(struct rn_arch *a, struct session *s)
                        rn_stem_name(a->stem), rn_stem_name(stem));
     int64_t classes = opt_text(&s->o, "num-classes") ? opt_int(&s->o, "num-classes") : a->classes;
     if (classes != a->classes)
-        return rn_fail(RN_EINPUT, "%s: fc.weight has %d classes, --num-classes is %" PRId64, s->file->path,
-                       a->classes, classes);
+        return rn_fail(RN_EINPUT, "%s: fc.weight has %d classes, --num-classes is %" PRId64,
+                       s->file->path, a->classes, classes);
     if (!said && a->stem == RN_STEM_CIFAR && !opt_switch(&s->o, "quiet"))
-        fprintf(stderr, "evaluate: %s does not say its stem; taking cifar (--stem cifar-pool or 3x3s2 are the "
-                        "others of this shape)\n", s->file->path);
+        fprintf(stderr,
+                "evaluate: %s does not say its stem; taking cifar (--stem cifar-pool or 3x3s2 are "
+                "the "
+                "others of this shape)\n",
+                s->file->path);
     const char *arch = opt_text(&s->o, "arch");
     return arch ? rn_arch_named(a, arch, a->stem, a->classes) : RN_OK;
 }
@@ -93,11 +106,12 @@ static rn_status open_data(struct session *s, const struct rn_arch *a)
     if (!spec) spec = rn_checkpoint_text(s->file, "data");
     int64_t size = opt_text(&s->o, "image-size") ? opt_int(&s->o, "image-size")
                                                  : rn_checkpoint_int(s->file, "image_size", 0);
-    rn_status st = rn_dataset_open(&s->data, spec ? spec : "demo", size > 0 && size <= 4096 ? (int)size : 0);
+    rn_status st =
+        rn_dataset_open(&s->data, spec ? spec : "demo", size > 0 && size <= 4096 ? (int)size : 0);
     if (st) return st;
     if (a->classes < s->data->classes)
-        return rn_fail(RN_EINPUT, "%s: fc.weight has %d classes, %s has %d", s->file->path, a->classes,
-                       s->data->spec, s->data->classes);
+        return rn_fail(RN_EINPUT, "%s: fc.weight has %d classes, %s has %d", s->file->path,
+                       a->classes, s->data->spec, s->data->classes);
     if (s->data->height != s->data->width)
         return rn_fail(RN_EINPUT, "images of %s are %dx%d; the net wants squares", s->data->spec,
                        s->data->height, s->data->width);
@@ -121,7 +135,8 @@ static rn_status make_net(struct session *s, const struct rn_arch *a)
 /* -- the images -------------------------------------------------------------------------------- */
 
 /* Three numbers: the flag's, else the checkpoint's, else the data set's. */
-static rn_status normalisation(double out[3], struct session *s, const char *name, const double fallback[3])
+static rn_status normalisation(double out[3], struct session *s, const char *name,
+                               const double fallback[3])
 {
     const struct rn_value *v = rn_dict_get(s->file->own, name);
     double x[4];
@@ -131,7 +146,8 @@ static rn_status normalisation(double out[3], struct session *s, const char *nam
         if (count != 3) return rn_fail(RN_EUSAGE, "--%s takes three numbers, not %d", name, count);
         memcpy(out, x, 3 * sizeof *out);
     } else if (v && v->kind == RN_LIST && v->count == 3) {
-        for (int i = 0; i < 3; i++) out[i] = v->item[i]->kind == RN_REAL ? v->item[i]->real : fallback[i];
+        for (int i = 0; i < 3; i++)
+            out[i] = v->item[i]->kind == RN_REAL ? v->item[i]->real : fallback[i];
     }
     return RN_OK;
 }
@@ -178,7 +194,9 @@ static int64_t row_sum(const struct session *s, int row)
 static void add_json(struct rn_text *t, const struct session *s)
 {
     const struct rn_metrics *m = &s->m;
-    rn_text_add(t, "{\n  \"count\": %" PRId64 ",\n  \"correct\": %" PRId64 ",\n  \"top1\": ", m->count, m->correct);
+    rn_text_add(t,
+                "{\n  \"count\": %" PRId64 ",\n  \"correct\": %" PRId64 ",\n  \"top1\": ", m->count,
+                m->correct);
     rn_text_number(t, percent(m->correct, m->count));
     rn_text_add(t, ",\n  \"top5\": ");
     rn_text_number(t, percent(m->correct5, m->count));
@@ -224,8 +242,8 @@ static void add_tables(struct rn_text *t, const struct session *s)
     for (int i = 0; i < s->classes; i++) {
         int64_t images = row_sum(s, i), right = s->m.confusion[(int64_t)i * s->classes + i];
         char text[RN_NUMBER_CHARS];
-        rn_text_add(t, "%4d %-20.40s %8" PRId64 " %8" PRId64 " %7s %%\n", i, s->names[i], images, right,
-                    rn_fixed_text(text, percent(right, images), 2));
+        rn_text_add(t, "%4d %-20.40s %8" PRId64 " %8" PRId64 " %7s %%\n", i, s->names[i], images,
+                    right, rn_fixed_text(text, percent(right, images), 2));
     }
     if (s->classes > WIDE_TABLE) return;
     rn_text_add(t, "\nconfusion: a row for each label, a column for each answer\n     ");
@@ -273,7 +291,8 @@ static rn_status run(struct session *s)
     if ((st = tool_device_open(&s->device, &s->o))) return st;
     if ((st = make_net(s, &arch)) || (st = make_loader(s)) || (st = name_classes(s))) return st;
     classes = (size_t)s->classes;
-    if (!(s->m.confusion = rn_alloc_array(classes * classes, sizeof *s->m.confusion))) return RN_ENOMEM;
+    if (!(s->m.confusion = rn_alloc_array(classes * classes, sizeof *s->m.confusion)))
+        return RN_ENOMEM;
     if (opt_text(&s->o, "logits") &&
         !(s->m.logits = rn_alloc_array((size_t)s->count * classes, sizeof *s->m.logits)))
         return RN_ENOMEM;

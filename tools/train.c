@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE /* macOS hides the terminal's width without it */
 /*
  * train.c - ./train: trains, fine-tunes, resumes.  Settings from flags, files, environment, the
  * checkpoint resumed from and the data set become one configuration; src/train does the rest.  Talk
@@ -135,7 +136,8 @@ static void begin_progress(struct session *s)
     s->progress = (struct rn_progress){ .write = to_stderr, .columns = 80 };
     s->progress.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
     s->progress.color = !(no_color && *no_color);
-    if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col) s->progress.columns = window.ws_col;
+    if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col)
+        s->progress.columns = window.ws_col;
 }
 
 static void say(struct session *s, const char *line)
@@ -148,8 +150,11 @@ static void say(struct session *s, const char *line)
 static rn_status dry_run(struct session *s)
 {
     const struct rn_train_config *c = &s->config;
-    struct rn_net_config n = { .arch = c->arch, .image_size = c->image_size, .upsample = c->upsample,
-                               .batch = c->batch, .eval_batch = c->val_batch };
+    struct rn_net_config n = { .arch = c->arch,
+                               .image_size = c->image_size,
+                               .upsample = c->upsample,
+                               .batch = c->batch,
+                               .eval_batch = c->val_batch };
     struct rn_net *net;
     struct rn_text t = {0};
     size_t arena;
@@ -162,14 +167,18 @@ static rn_status dry_run(struct session *s)
     int64_t images = c->data->train.count, per_step = (int64_t)c->batch * c->parts;
     if (c->limit_train) images = RN_MIN(images, c->limit_train);
     arena += parameters * sizeof(float) * (c->optimizer == RN_ADAMW ? 2 : 1);
-    rn_text_add(&t, s->json ? "{\n  \"parameters\": %zu,\n  \"macs\": %" PRId64 ",\n  \"arena_bytes\": %zu,\n"
-                              "  \"steps_per_epoch\": %" PRId64 ",\n  \"effective_args\": {"
-                            : "parameters       %zu\nmacs             %" PRId64 "\narena_bytes      %zu\n"
-                              "steps_per_epoch  %" PRId64 "\n",
+    rn_text_add(&t,
+                s->json ? "{\n  \"parameters\": %zu,\n  \"macs\": %" PRId64 ",\n  \"arena_bytes\": "
+                                                                            "%zu,\n"
+                          "  \"steps_per_epoch\": %" PRId64 ",\n  \"effective_args\": {"
+                        : "parameters       %zu\nmacs             %" PRId64 "\narena_bytes      "
+                                                                            "%zu\n"
+                          "steps_per_epoch  %" PRId64 "\n",
                 parameters, rn_net_macs(net), arena, (images + per_step - 1) / per_step);
     const struct rn_value *a = s->arguments;
     for (size_t i = 0; i + 1 < a->count; i += 2) {
-        rn_text_add(&t, s->json ? "%s\n    \"%s\": " : "%s%s = ", s->json && i ? "," : "", a->item[i]->text);
+        rn_text_add(&t, s->json ? "%s\n    \"%s\": " : "%s%s = ", s->json && i ? "," : "",
+                    a->item[i]->text);
         tool_value_text(&t, a->item[i + 1], s->json);
         if (!s->json) rn_text_add(&t, "\n");
     }
@@ -185,8 +194,12 @@ static rn_status open_run(struct session *s)
 {
     char *conf = opt_conf_text(&s->o);
     struct rn_run_config c = {
-        .output = opt_text(&s->o, "output"), .name = s->data->name, .resume = opt_text(&s->o, "resume"),
-        .overwrite = opt_switch(&s->o, "overwrite"), .conf = conf, .steps = rn_trainer_steps(s->trainer),
+        .output = opt_text(&s->o, "output"),
+        .name = s->data->name,
+        .resume = opt_text(&s->o, "resume"),
+        .overwrite = opt_switch(&s->o, "overwrite"),
+        .conf = conf,
+        .steps = rn_trainer_steps(s->trainer),
         .epochs = rn_trainer_epochs(s->trainer),
     };
     rn_status st = conf ? rn_run_open(&s->run, &c) : RN_ENOMEM;
@@ -197,8 +210,11 @@ static rn_status open_run(struct session *s)
 static rn_status begin_log(struct session *s)
 {
     struct rn_text t = {0};
-    rn_text_add(&t, "%s on %s: %zu parameters, %" PRId64 " steps an epoch, %s/%s, %d threads, run folder %s",
-                s->config.arch.name, s->data->spec, rn_net_trainable_count(rn_trainer_net(s->trainer)),
+    rn_text_add(&t,
+                "%s on %s: %zu parameters, %" PRId64 " steps an epoch, %s/%s, %d threads, run "
+                                                     "folder %s",
+                s->config.arch.name, s->data->spec,
+                rn_net_trainable_count(rn_trainer_net(s->trainer)),
                 rn_trainer_steps_per_epoch(s->trainer), s->device.ops->name,
                 s->device.ops->isa(s->device.dev), s->device.threads, rn_run_folder(s->run));
     if (rn_trainer_steps(s->trainer))
@@ -231,11 +247,13 @@ static rn_status conclude(struct session *s, double started)
     if (!st) st = rn_run_log(s->run, line.data);
     if (!st && s->json) fputs(json.data, stdout);
     else if (!st && !s->quiet) printf("%s\n", line.data);
-    bool target = opt_text(&s->o, "target-acc"), flag = opt_source_of(&s->o, "target-acc") == OPT_FLAG;
+    bool target = opt_text(&s->o, "target-acc"),
+         flag = opt_source_of(&s->o, "target-acc") == OPT_FLAG;
     bool met = target && sum.best_acc >= opt_real(&s->o, "target-acc");
     if (!st && target && !met && flag)
         st = rn_fail(RN_ECHECK, "--target-acc %s was not reached", opt_text(&s->o, "target-acc"));
-    else if (!st && target) say(s, met ? "the target accuracy is met" : "the target accuracy is not met");
+    else if (!st && target)
+        say(s, met ? "the target accuracy is met" : "the target accuracy is not met");
     rn_text_free(&json);
     rn_text_free(&line);
     return st;
@@ -261,7 +279,8 @@ static rn_status verify(struct session *s)
     rn_status st = create_trainer(s);
     if (!st) st = rn_replay(&lines, s->trainer, opt_text(&s->o, "verify-run"), &o);
     if (!st && s->json) printf("{\n  \"lines\": %" PRId64 ",\n  \"equal\": true\n}\n", lines);
-    else if (!st) printf("all %" PRId64 " hashes are those of %s\n", lines, opt_text(&s->o, "verify-run"));
+    else if (!st)
+        printf("all %" PRId64 " hashes are those of %s\n", lines, opt_text(&s->o, "verify-run"));
     return st;
 }
 

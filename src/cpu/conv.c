@@ -275,8 +275,10 @@ static size_t pass_bytes(const struct rn_cpu *cpu, const struct rn_conv_shape *s
     size_t bytes = (size_t)cpu->threads * worker_bytes(cpu->kernels, &p), matrix = 0;
     for (int i = 0; cpu->im2col && i < p.classes * p.classes; i++) {
         struct rn_conv_class c = rn_conv_class(&p, i);
-        size_t row = (size_t)c.depth * sizeof(float);
-        matrix = RN_MAX(matrix, RN_MAX(MATRIX_BYTES, POSITION_ROWS * row) + RN_MAX_MR * row);
+        struct rn_walk w = walk(&p, &c);
+        size_t row = (size_t)c.depth * sizeof(float), all = (size_t)rn_walk_rows(&w) * row;
+        size_t most = RN_MAX(RN_MIN(MATRIX_BYTES, all), POSITION_ROWS * row) + RN_MAX_MR * row;
+        matrix = RN_MAX(matrix, most);
     }
     return bytes + matrix;
 }

@@ -56,8 +56,10 @@ void rn_conv_gather(const struct rn_kernels *k, float *dst, size_t ld, const flo
 bool rn_conv_touches(const struct rn_conv_pass *p, const struct rn_conv_class *c, int begin, int end,
                      const struct rn_row *row, int rows);
 
-/* conv_wgrad.c */
+/* conv_wgrad.c, conv_bias.c */
 size_t rn_conv_wgrad_workspace(const struct rn_cpu *cpu, const struct rn_conv_shape *s);
+void rn_conv_bias_gradient(const struct rn_cpu *cpu, float *dbias, const float *ddst,
+                           const struct rn_conv_shape *s);
 
 /* The slots of the table. */
 size_t rn_cpu_conv2d_workspace(void *dev, const struct rn_conv_shape *s);

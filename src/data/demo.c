@@ -242,8 +242,8 @@ static const struct demo {
     void (*draw)(struct canvas c, struct rn_random *r, const int middle[3], int class);
 } demos[] = {
     { 32, 10, 10000, 2000, ten_names, 0.5021, 0.1570, draw_ten },
-    { 64, 2, 2000, 500, two_names, 0.5021, 0.1498, draw_two },
-    { 224, 2, 1000, 250, two_names, 0.5030, 0.1521, draw_two },
+    { 64, 2, 2000, 500, two_names, 0.5007, 0.1553, draw_two },
+    { 224, 2, 1000, 250, two_names, 0.5043, 0.1580, draw_two },
 };
 
 static const struct demo *find_demo(int64_t side)

@@ -89,15 +89,15 @@ void rn_epoch_text(struct rn_text *t, const struct rn_epoch *e)
 void rn_step_text(struct rn_text *t, const struct rn_step *s)
 {
     char loss[RN_NUMBER_CHARS];
-    rn_text_add(t, "step %" PRId64 " loss %s weights %016" PRIx64, s->step, rn_hex_text(loss, s->loss),
-                s->hash);
+    rn_text_add(t, "step %" PRId64 " loss %s weights %016" PRIx64, s->step,
+                rn_hex_text(loss, s->loss), s->hash);
 }
 
 void rn_epoch_hash_text(struct rn_text *t, const struct rn_epoch *e)
 {
     char loss[RN_NUMBER_CHARS];
-    rn_text_add(t, "epoch %" PRId64 " step %" PRId64 " loss %s weights %016" PRIx64, e->epoch, e->steps,
-                rn_hex_text(loss, e->train_loss), e->hash);
+    rn_text_add(t, "epoch %" PRId64 " step %" PRId64 " loss %s weights %016" PRIx64, e->epoch,
+                e->steps, rn_hex_text(loss, e->train_loss), e->hash);
 }
 
 void rn_progress_epoch(struct rn_progress *p, const struct rn_epoch *e)

@@ -58,7 +58,8 @@ static struct rn_value *model_tree(struct rn_net *net)
     size_t rows = rn_net_params(net, &p);
     struct rn_value *d = rn_dict(true);
     bool ok = d;
-    for (size_t i = 0; ok && i < rows; i++) ok = rn_tree_put(d, p[i].name, param_value(net, i, &p[i]));
+    for (size_t i = 0; ok && i < rows; i++)
+        ok = rn_tree_put(d, p[i].name, param_value(net, i, &p[i]));
     return rn_tree_end(d, ok);
 }
 
@@ -74,7 +75,8 @@ static struct rn_value *names_list(const struct rn_dataset *data)
 /* What a reader needs to use the weights. */
 static bool put_description(struct rn_value *d, const struct rn_train_config *c)
 {
-    return rn_tree_put(d, "version", rn_integer(1)) && rn_tree_put(d, "build", rn_string(c->build)) &&
+    return rn_tree_put(d, "version", rn_integer(1)) &&
+           rn_tree_put(d, "build", rn_string(c->build)) &&
            rn_tree_put(d, "numerics", rn_string(c->numerics)) &&
            rn_tree_put(d, "arch", rn_string(c->arch.name)) &&
            rn_tree_put(d, "stem", rn_string(rn_stem_name(c->arch.stem))) &&
@@ -91,7 +93,8 @@ static bool put_description(struct rn_value *d, const struct rn_train_config *c)
 static bool put_state(struct rn_value *d, const struct rn_trainer *t)
 {
     const struct rn_state *s = &t->s;
-    return rn_tree_put(d, "seed", rn_integer((int64_t)t->c.seed)) && rn_tree_put(d, "step", rn_integer(s->step)) &&
+    return rn_tree_put(d, "seed", rn_integer((int64_t)t->c.seed)) &&
+           rn_tree_put(d, "step", rn_integer(s->step)) &&
            rn_tree_put(d, "epoch", rn_integer(s->epoch)) &&
            rn_tree_put(d, "step_in_epoch", rn_integer(s->step_in_epoch)) &&
            rn_tree_put(d, "epoch_loss_sum", hex(s->loss_sum)) &&
@@ -108,7 +111,8 @@ static bool put_state(struct rn_value *d, const struct rn_trainer *t)
            rn_tree_put(d, "optimizer_step", rn_integer(t->opt.t)) &&
            rn_tree_put(d, "train_loss", hex(s->train_loss)) &&
            rn_tree_put(d, "train_acc", hex(s->train_acc)) &&
-           rn_tree_put(d, "val_loss", hex(s->val_loss)) && rn_tree_put(d, "val_acc", hex(s->val_acc)) &&
+           rn_tree_put(d, "val_loss", hex(s->val_loss)) &&
+           rn_tree_put(d, "val_acc", hex(s->val_acc)) &&
            rn_tree_put(d, "eval_step", rn_integer(s->eval_step));
 }
 

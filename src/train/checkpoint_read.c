@@ -37,7 +37,8 @@ static bool torchvision_name(const char *name)
     static const char *const inner[] = { "conv1.", "conv2.", "conv3.", "bn1.", "bn2.", "bn3.",
                                          "downsample.0.", "downsample.1." };
     const char *in = inside_block(name);
-    return in ? starts_with_any(in, inner, RN_COUNT(inner)) : starts_with_any(name, top, RN_COUNT(top));
+    return in ? starts_with_any(in, inner, RN_COUNT(inner))
+              : starts_with_any(name, top, RN_COUNT(top));
 }
 
 const char *rn_checkpoint_foreign(const struct rn_checkpoint *c)
@@ -62,7 +63,8 @@ static rn_status rename_sequential(struct rn_named *item)
         size_t bytes = strlen(item->name) + strlen(part[i].to) + 1;
         char *name = rn_alloc(bytes);
         if (!name) return RN_ENOMEM;
-        snprintf(name, bytes, "%.*s%s%s", (int)(in - item->name), item->name, part[i].to, in + length);
+        snprintf(name, bytes, "%.*s%s%s", (int)(in - item->name), item->name, part[i].to,
+                 in + length);
         rn_free(item->name);
         item->name = name;
         return RN_OK;
@@ -77,7 +79,8 @@ static rn_status read_file(struct rn_checkpoint *c)
     rn_status status = rn_pth_read(&c->root, &format, c->path);
     if (status == RN_OK) return rn_state_dict(&c->tensors, c->root, c->path);
     if (status != RN_EINPUT) return status;
-    return rn_tensors_read(&c->tensors, &format, c->path); /* another format, or the better message */
+    /* Another format, or else the better message. */
+    return rn_tensors_read(&c->tensors, &format, c->path);
 }
 
 rn_status rn_checkpoint_open(struct rn_checkpoint **out, const char *path)

@@ -56,7 +56,8 @@ static struct rn_value *states(struct rn_trainer *t)
 static struct rn_value *betas(double beta1, double beta2)
 {
     struct rn_value *v = rn_tuple();
-    bool ok = v && rn_list_add(v, rn_real(beta1)) == RN_OK && rn_list_add(v, rn_real(beta2)) == RN_OK;
+    bool ok =
+        v && rn_list_add(v, rn_real(beta1)) == RN_OK && rn_list_add(v, rn_real(beta2)) == RN_OK;
     return rn_tree_end(v, ok);
 }
 
@@ -73,15 +74,19 @@ static double initial_lr(const struct rn_train_config *c, double hi)
     return c->schedule.kind == RN_ONE_CYCLE ? hi / c->schedule.divide : hi;
 }
 
-static bool put_group_of_optimizer(struct rn_value *d, const struct rn_train_config *c, double momentum)
+static bool put_group_of_optimizer(struct rn_value *d, const struct rn_train_config *c,
+                                   double momentum)
 {
     if (c->optimizer == RN_SGD)
-        return rn_tree_put(d, "momentum", rn_real(momentum)) && rn_tree_put(d, "dampening", rn_integer(0)) &&
+        return rn_tree_put(d, "momentum", rn_real(momentum)) &&
+               rn_tree_put(d, "dampening", rn_integer(0)) &&
                rn_tree_put(d, "weight_decay", rn_real(c->weight_decay)) &&
                rn_tree_put(d, "nesterov", rn_boolean(c->nesterov));
-    return rn_tree_put(d, "betas", betas(momentum, c->beta2)) && rn_tree_put(d, "eps", rn_real(c->eps)) &&
+    return rn_tree_put(d, "betas", betas(momentum, c->beta2)) &&
+           rn_tree_put(d, "eps", rn_real(c->eps)) &&
            rn_tree_put(d, "weight_decay", rn_real(c->weight_decay)) &&
-           rn_tree_put(d, "amsgrad", rn_boolean(false)) && rn_tree_put(d, "capturable", rn_boolean(false)) &&
+           rn_tree_put(d, "amsgrad", rn_boolean(false)) &&
+           rn_tree_put(d, "capturable", rn_boolean(false)) &&
            rn_tree_put(d, "decoupled_weight_decay", rn_boolean(true));
 }
 
@@ -100,10 +105,11 @@ static struct rn_value *group(const struct rn_trainer *t, double hi, double lr, 
 {
     const struct rn_train_config *c = &t->c;
     struct rn_value *d = rn_dict(false);
-    bool ok = d && rn_tree_put(d, "lr", rn_real(lr)) && put_group_of_optimizer(d, c, momentum) &&
-              rn_tree_put(d, "maximize", rn_boolean(false)) && rn_tree_put(d, "foreach", rn_none()) &&
-              rn_tree_put(d, "differentiable", rn_boolean(false)) && rn_tree_put(d, "fused", rn_none()) &&
-              rn_tree_put(d, "initial_lr", rn_real(initial_lr(c, hi)));
+    bool ok =
+        d && rn_tree_put(d, "lr", rn_real(lr)) && put_group_of_optimizer(d, c, momentum) &&
+        rn_tree_put(d, "maximize", rn_boolean(false)) && rn_tree_put(d, "foreach", rn_none()) &&
+        rn_tree_put(d, "differentiable", rn_boolean(false)) && rn_tree_put(d, "fused", rn_none()) &&
+        rn_tree_put(d, "initial_lr", rn_real(initial_lr(c, hi)));
     if (ok && c->schedule.kind == RN_ONE_CYCLE) ok = put_one_cycle(d, &c->schedule, hi);
     return rn_tree_end(d, ok && rn_tree_put(d, "params", numbers(begin, end)));
 }
@@ -119,10 +125,10 @@ struct rn_value *rn_optimizer_tree(struct rn_trainer *t)
     for (size_t i = 0; i < rows; i++) all += p[i].trainable;
     int64_t body = two_groups(t) ? all - 2 : all; /* the head: fc.weight, fc.bias */
     struct rn_value *d = rn_dict(false), *groups = rn_list();
-    bool ok = d && groups &&
-              rn_list_add(groups, group(t, t->c.lr, r.lr, r.momentum, 0, body)) == RN_OK &&
-              (body == all || rn_list_add(groups, group(t, t->c.head_lr, r.head_lr, r.momentum, body,
-                                                        all)) == RN_OK);
+    bool ok =
+        d && groups && rn_list_add(groups, group(t, t->c.lr, r.lr, r.momentum, 0, body)) == RN_OK &&
+        (body == all ||
+         rn_list_add(groups, group(t, t->c.head_lr, r.head_lr, r.momentum, body, all)) == RN_OK);
     ok = ok && rn_tree_put(d, "state", states(t));
     if (!ok) rn_value_free(groups);
     return rn_tree_end(d, ok && rn_tree_put(d, "param_groups", groups));
@@ -151,10 +157,11 @@ static bool put_common(struct rn_value *d, const struct rn_trainer *t, int64_t l
 static struct rn_value *phase(const char *from, const char *to, struct rn_value *end, bool first)
 {
     struct rn_value *d = rn_dict(false);
-    bool ok = rn_tree_put(d, "end_step", end) && rn_tree_put(d, "start_lr", rn_string(from)) &&
-              rn_tree_put(d, "end_lr", rn_string(to)) &&
-              rn_tree_put(d, "start_momentum", rn_string(first ? "max_momentum" : "base_momentum")) &&
-              rn_tree_put(d, "end_momentum", rn_string(first ? "base_momentum" : "max_momentum"));
+    bool ok =
+        rn_tree_put(d, "end_step", end) && rn_tree_put(d, "start_lr", rn_string(from)) &&
+        rn_tree_put(d, "end_lr", rn_string(to)) &&
+        rn_tree_put(d, "start_momentum", rn_string(first ? "max_momentum" : "base_momentum")) &&
+        rn_tree_put(d, "end_momentum", rn_string(first ? "base_momentum" : "max_momentum"));
     return rn_tree_end(d, ok);
 }
 
@@ -203,16 +210,16 @@ static struct rn_value *main_schedule(const struct rn_trainer *t, int64_t last)
     bool ok = d;
     switch (s->kind) {
     case RN_COSINE:
-        ok = ok && rn_tree_put(d, "T_max", rn_integer(s->span)) && rn_tree_put(d, "eta_min", rn_real(s->low)) &&
-             put_common(d, t, last);
+        ok = ok && rn_tree_put(d, "T_max", rn_integer(s->span)) &&
+             rn_tree_put(d, "eta_min", rn_real(s->low)) && put_common(d, t, last);
         break;
     case RN_STEP_DECAY:
         ok = ok && rn_tree_put(d, "step_size", rn_integer(s->step_size)) &&
              rn_tree_put(d, "gamma", rn_real(s->gamma)) && put_common(d, t, last);
         break;
     case RN_CONSTANT: /* torch.optim.lr_scheduler.ConstantLR with nothing to change */
-        ok = ok && rn_tree_put(d, "factor", rn_real(1)) && rn_tree_put(d, "total_iters", rn_integer(0)) &&
-             put_common(d, t, last);
+        ok = ok && rn_tree_put(d, "factor", rn_real(1)) &&
+             rn_tree_put(d, "total_iters", rn_integer(0)) && put_common(d, t, last);
         break;
     case RN_ONE_CYCLE: ok = ok && put_one_cycle_schedule(d, t); break;
     case RN_PLATEAU: ok = ok && put_plateau(d, t); break;

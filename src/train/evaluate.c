@@ -25,12 +25,14 @@ void rn_score(bool *top1, bool *top5, int *answer, const float *logits, int clas
     *top5 = !nan && above < 5;
 }
 
-static void count_batch(struct rn_metrics *m, const float *logits, const struct rn_batch *b, int classes)
+static void count_batch(struct rn_metrics *m, const float *logits, const struct rn_batch *b,
+                        int classes)
 {
     for (int i = 0; i < b->n; i++) {
         bool top1, top5;
         int answer;
-        rn_score(&top1, &top5, &answer, logits + (size_t)i * (size_t)classes, classes, b->labels[i]);
+        rn_score(&top1, &top5, &answer, logits + (size_t)i * (size_t)classes, classes,
+                 b->labels[i]);
         m->correct += top1;
         m->correct5 += top5;
         if (m->confusion) m->confusion[(int64_t)b->labels[i] * classes + answer]++;
@@ -72,8 +74,8 @@ static rn_status evaluate_all(struct rn_metrics *m, struct rn_net *net, struct r
     return RN_OK;
 }
 
-rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader *loader, rn_stop_fn *stop,
-                      void *arg)
+rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader *loader,
+                      rn_stop_fn *stop, void *arg)
 {
     const struct rn_net_config *c = rn_net_config_of(net);
     double *loss = rn_alloc_array((size_t)c->eval_batch, sizeof *loss);

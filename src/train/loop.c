@@ -43,9 +43,13 @@ static rn_status end_failed(struct loop *l)
     char why[512];
     snprintf(why, sizeof why, "%s", rn_error());
     if (!l->run) return RN_EFAIL;
-    if (l->t->damaged && l->saved < 0) return rn_fail(RN_EFAIL, "%s; no checkpoint was written", why);
-    if (!l->t->damaged && save(l, false)) return rn_fail(RN_EFAIL, "%s; nor could the state before it be "
-                                                         "saved", why);
+    if (l->t->damaged && l->saved < 0)
+        return rn_fail(RN_EFAIL, "%s; no checkpoint was written", why);
+    if (!l->t->damaged && save(l, false))
+        return rn_fail(RN_EFAIL,
+                       "%s; nor could the state before it be "
+                       "saved",
+                       why);
     return rn_fail(RN_EFAIL, "%s; the state after step %" PRId64 " is in %s", why, l->saved,
                    rn_run_last(l->run));
 }

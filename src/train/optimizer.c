@@ -35,7 +35,8 @@ void rn_optimizer_set_time(struct rn_optimizer *o, int64_t t)
     o->power2 = power(o->config->beta2, t);
 }
 
-rn_status rn_optimizer_create(struct rn_optimizer *o, const struct rn_train_config *c, struct rn_net *net)
+rn_status rn_optimizer_create(struct rn_optimizer *o, const struct rn_train_config *c,
+                              struct rn_net *net)
 {
     const struct rn_ops *ops = rn_net_ops(net);
     void *dev = rn_net_dev(net), *memory;
@@ -70,8 +71,8 @@ static void advance_powers(struct rn_optimizer *o, double beta1)
     o->powers_of = beta1;
 }
 
-static void update_run(struct rn_optimizer *o, const float *gradients, size_t at, size_t count, double lr,
-                       double momentum)
+static void update_run(struct rn_optimizer *o, const float *gradients, size_t at, size_t count,
+                       double lr, double momentum)
 {
     const struct rn_train_config *c = o->config;
     const struct rn_ops *ops = rn_net_ops(o->net);
@@ -82,7 +83,9 @@ static void update_run(struct rn_optimizer *o, const float *gradients, size_t at
         struct rn_sgd hp = { lr, momentum, c->weight_decay, c->nesterov };
         ops->sgd_update(dev, weights, o->first + at, gradients + at, count, &hp);
     } else {
-        struct rn_adamw hp = { lr, momentum, c->beta2, c->eps, c->weight_decay, o->power1, o->power2 };
+        struct rn_adamw hp = {
+            lr, momentum, c->beta2, c->eps, c->weight_decay, o->power1, o->power2
+        };
         ops->adamw_update(dev, weights, o->first + at, o->second + at, gradients + at, count, &hp);
     }
 }

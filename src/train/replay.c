@@ -13,7 +13,8 @@
 #define FILE_LIMIT ((size_t)64 << 20)
 
 /* One step or one epoch's end, as a line of hashes.txt. */
-static rn_status next_event(struct rn_text *t, struct rn_trainer *trainer, const struct rn_observer *o)
+static rn_status next_event(struct rn_text *t, struct rn_trainer *trainer,
+                            const struct rn_observer *o)
 {
     struct rn_epoch e;
     struct rn_step s;
@@ -58,7 +59,8 @@ static char *end_of_steps(char *text)
     return end;
 }
 
-rn_status rn_replay(int64_t *lines, struct rn_trainer *t, const char *folder, const struct rn_observer *o)
+rn_status rn_replay(int64_t *lines, struct rn_trainer *t, const char *folder,
+                    const struct rn_observer *o)
 {
     unsigned char *data = NULL;
     size_t bytes;

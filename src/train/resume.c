@@ -15,9 +15,10 @@
 bool rn_setting_free(const char *name)
 {
     static const char *const may_differ[] = {
-        "output", "epochs", "more-epochs", "max-steps", "threads", "isa", "backend", "workers",
-        "checkpoint-every", "quiet", "json", "hash", "profile", "resume", "overwrite", "force", "dry-run",
-        "verify-run", "config", "preset", "target-acc", "val-batch-size", "weights",
+        "output",  "epochs",  "more-epochs",      "max-steps",      "threads", "isa",
+        "backend", "workers", "checkpoint-every", "quiet",          "json",    "hash",
+        "profile", "resume",  "overwrite",        "force",          "dry-run", "verify-run",
+        "config",  "preset",  "target-acc",       "val-batch-size", "weights",
     };
     for (size_t i = 0; i < RN_COUNT(may_differ); i++)
         if (!strcmp(name, may_differ[i])) return true;
@@ -31,11 +32,13 @@ static void add_setting(struct rn_text *t, const struct rn_value *v)
     else if (v->kind == RN_BOOLEAN) rn_text_add(t, "%s", v->integer ? "true" : "false");
     else if (v->kind == RN_INT) rn_text_add(t, "%" PRId64, v->integer);
     else if (v->kind == RN_REAL) rn_text_add(t, "%s", rn_number_text(number, v->real));
-    else if (v->kind == RN_STRING) rn_text_add(t, "%s", rn_printable(text, sizeof text, v->text, v->length));
+    else if (v->kind == RN_STRING)
+        rn_text_add(t, "%s", rn_printable(text, sizeof text, v->text, v->length));
     else if (v->kind == RN_LIST || v->kind == RN_TUPLE)
         for (size_t i = 0; i < v->count; i++) {
             if (i) rn_text_add(t, ",");
-            if (v->item[i]->kind == RN_REAL || v->item[i]->kind == RN_INT) add_setting(t, v->item[i]);
+            if (v->item[i]->kind == RN_REAL || v->item[i]->kind == RN_INT)
+                add_setting(t, v->item[i]);
         }
 }
 
@@ -53,7 +56,8 @@ static void compare(struct rn_text *list, const char *name, const struct rn_valu
     rn_text_free(&b);
 }
 
-static rn_status check_settings(const struct rn_trainer *t, const struct rn_checkpoint *c, bool force)
+static rn_status check_settings(const struct rn_trainer *t, const struct rn_checkpoint *c,
+                                bool force)
 {
     const struct rn_value *now = t->c.arguments, *there = c->arguments;
     struct rn_text list = {0};
@@ -61,15 +65,17 @@ static rn_status check_settings(const struct rn_trainer *t, const struct rn_chec
     if (!now || !there || force) return RN_OK;
     for (size_t i = 0; i + 1 < now->count; i += 2)
         if (now->item[i]->kind == RN_STRING && !rn_setting_free(now->item[i]->text))
-            compare(&list, now->item[i]->text, rn_dict_get(there, now->item[i]->text), now->item[i + 1]);
+            compare(&list, now->item[i]->text, rn_dict_get(there, now->item[i]->text),
+                    now->item[i + 1]);
     for (size_t i = 0; i + 1 < there->count; i += 2)
         if (there->item[i]->kind == RN_STRING && !rn_setting_free(there->item[i]->text) &&
             !rn_dict_get(now, there->item[i]->text))
             compare(&list, there->item[i]->text, there->item[i + 1], NULL);
     status = rn_text_status(&list);
     if (status == RN_OK && list.length)
-        status = rn_fail(RN_EUSAGE, "%s was made with other settings (--force goes on all the same):%s",
-                         c->path, list.data);
+        status =
+            rn_fail(RN_EUSAGE, "%s was made with other settings (--force goes on all the same):%s",
+                    c->path, list.data);
     rn_text_free(&list);
     return status;
 }
@@ -80,7 +86,8 @@ static rn_status check_arch(const struct rn_trainer *t, const struct rn_checkpoi
     const char *stem = rn_checkpoint_text(c, "stem"), *arch = rn_checkpoint_text(c, "arch");
     const char *now = rn_stem_name(t->c.arch.stem);
     if (stem && strcmp(stem, now))
-        return rn_fail(RN_EINPUT, "%s: conv1.weight belongs to stem %s, not %s", c->path, stem, now);
+        return rn_fail(RN_EINPUT, "%s: conv1.weight belongs to stem %s, not %s", c->path, stem,
+                       now);
     if (arch && strcmp(arch, t->c.arch.name))
         return rn_fail(RN_EINPUT, "%s: layer1.0.conv1.weight belongs to %s, not %s", c->path, arch,
                        t->c.arch.name);
@@ -95,8 +102,10 @@ static int64_t count_of(struct fields *f, const char *key, int64_t low, int64_t 
     const struct rn_value *v = rn_dict_get(f->c->own, key);
     bool number = v && (v->kind == RN_INT || v->kind == RN_BOOLEAN);
     if (f->status == RN_OK && (!number || v->integer < low || v->integer > high))
-        f->status = rn_fail(RN_EINPUT, "%s: resnet_c.%s is %s, a count from %" PRId64 " to %" PRId64
-                            " is needed", f->c->path, key, number ? "out of range" : "missing", low, high);
+        f->status = rn_fail(RN_EINPUT,
+                            "%s: resnet_c.%s is %s, a count from %" PRId64 " to %" PRId64 " is "
+                                                                                          "needed",
+                            f->c->path, key, number ? "out of range" : "missing", low, high);
     return number ? v->integer : 0;
 }
 
@@ -134,7 +143,8 @@ static rn_status read_own(struct rn_state *s, int64_t *updates, const struct rn_
     s->eval_step = count_of(&f, "eval_step", -1, most);
     *updates = count_of(&f, "optimizer_step", 0, most);
     if (f.status == RN_OK && (s->step_in_epoch > 0) != (s->images > 0))
-        return rn_fail(RN_EINPUT, "%s: resnet_c has %" PRId64 " steps and %" PRId64 " images of an epoch",
+        return rn_fail(RN_EINPUT,
+                       "%s: resnet_c has %" PRId64 " steps and %" PRId64 " images of an epoch",
                        c->path, s->step_in_epoch, s->images);
     return f.status;
 }
@@ -143,7 +153,10 @@ static rn_status read_own(struct rn_state *s, int64_t *updates, const struct rn_
 static rn_status read_foreign(struct rn_state *s, int64_t *updates, const struct rn_trainer *t,
                               const struct rn_checkpoint *c)
 {
-    const struct rn_value *epoch = rn_dict_get(c->root, "epoch"), *best = rn_dict_get(c->root, "best_acc");
+    const struct rn_value *epoch = rn_dict_get(c->root, "epoch"), *best = rn_dict_get(c->root, "bes"
+                                                                                               "t_"
+                                                                                               "ac"
+                                                                                               "c");
     bool known = epoch && epoch->kind == RN_INT;
     if (known && (epoch->integer < 0 || epoch->integer > INT32_MAX))
         return rn_fail(RN_EINPUT, "%s: epoch is %" PRId64, c->path, epoch->integer);
@@ -161,7 +174,8 @@ static const struct rn_value *state_of(const struct rn_checkpoint *c, int64_t nu
     const struct rn_value *all = rn_dict_get(rn_dict_get(c->root, "optimizer_state_dict"), "state");
     if (!all || all->kind != RN_DICT) return NULL;
     for (size_t i = 0; i + 1 < all->count; i += 2)
-        if (all->item[i]->kind == RN_INT && all->item[i]->integer == number) return all->item[i + 1];
+        if (all->item[i]->kind == RN_INT && all->item[i]->integer == number)
+            return all->item[i + 1];
     return NULL;
 }
 
@@ -185,7 +199,8 @@ static rn_status read_moment(float *flat, const struct rn_param *p, const struct
                        rn_shape_text(shape, sizeof shape, v->tensor.dims, v->tensor.shape));
     int64_t bad = rn_tensor_floats(flat + p->offset, &v->tensor);
     if (bad >= 0)
-        return rn_fail(RN_EINPUT, "%s: %s of %s[%" PRId64 "] is not finite", c->path, key, p->name, bad);
+        return rn_fail(RN_EINPUT, "%s: %s of %s[%" PRId64 "] is not finite", c->path, key, p->name,
+                       bad);
     return RN_OK;
 }
 
@@ -198,12 +213,14 @@ static rn_status read_moments(float *first, float *second, const struct rn_train
     bool needed = c->own && updates > 0;
     int64_t number = 0;
     rn_status status = RN_OK;
-    if (name && strcmp(name, rn_optimizer_name(t->c.optimizer))) return RN_OK; /* forced: starts afresh */
+    if (name && strcmp(name, rn_optimizer_name(t->c.optimizer)))
+        return RN_OK; /* forced: starts afresh */
     for (size_t i = 0; status == RN_OK && i < rows; i++) {
         if (!p[i].trainable) continue;
         if (second) {
             status = read_moment(first, &p[i], c, number, "exp_avg", needed);
-            if (status == RN_OK) status = read_moment(second, &p[i], c, number, "exp_avg_sq", needed);
+            if (status == RN_OK)
+                status = read_moment(second, &p[i], c, number, "exp_avg_sq", needed);
         } else {
             status = read_moment(first, &p[i], c, number, "momentum_buffer", needed);
         }
@@ -213,8 +230,8 @@ static rn_status read_moments(float *first, float *second, const struct rn_train
 }
 
 /* -- all of it --------------------------------------------------------------------------------- */
-static void apply(struct rn_trainer *t, const struct rn_state *s, const float *first, const float *second,
-                  int64_t updates)
+static void apply(struct rn_trainer *t, const struct rn_state *s, const float *first,
+                  const float *second, int64_t updates)
 {
     size_t bytes = t->opt.count * sizeof(float);
     t->ops->write(t->dev, t->opt.first, first, bytes);
@@ -230,15 +247,18 @@ rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c,
     int64_t updates = 0;
     float *first = rn_alloc_array(t->opt.count, sizeof *first), *second = NULL;
     rn_status status = first ? RN_OK : RN_ENOMEM;
-    if (status == RN_OK && t->opt.second && !(second = rn_alloc_array(t->opt.count, sizeof *second)))
+    if (status == RN_OK && t->opt.second &&
+        !(second = rn_alloc_array(t->opt.count, sizeof *second)))
         status = RN_ENOMEM;
     if (status == RN_OK && !c->root)
-        status = rn_fail(RN_EINPUT, "%s holds weights only; --weights takes them, --resume wants a checkpoint",
+        status = rn_fail(RN_EINPUT,
+                         "%s holds weights only; --weights takes them, --resume wants a checkpoint",
                          c->path);
     if (status == RN_OK) status = rn_weights_fit(t->net, c, false);
     if (status == RN_OK) status = check_arch(t, c);
     if (status == RN_OK) status = check_settings(t, c, force);
-    if (status == RN_OK) status = c->own ? read_own(&s, &updates, t, c) : read_foreign(&s, &updates, t, c);
+    if (status == RN_OK)
+        status = c->own ? read_own(&s, &updates, t, c) : read_foreign(&s, &updates, t, c);
     if (status == RN_OK) status = read_moments(first, second, t, c, updates);
     if (status == RN_OK) status = rn_load_weights(t->net, c, false);
     if (status == RN_OK) {

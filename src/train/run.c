@@ -17,8 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TABLE_LIMIT ((size_t)64 << 20) /* of results.csv and hashes.txt, when an earlier run is continued */
-#define CSV_HEAD "epoch,train_loss,train_acc,val_loss,val_acc,lr,images,seconds,images_per_second,peak_rss_mb\n"
+#define TABLE_LIMIT ((size_t)64 << 20) /* bytes of an earlier run's results.csv or hashes.txt */
+
+static const char csv_head[] = "epoch,train_loss,train_acc,val_loss,val_acc,lr,images,seconds,"
+                               "images_per_second,peak_rss_mb\n";
 
 struct rn_run {
     char *folder, *last, *best, *csv_path, *hashes_path, *log_path, *summary_path;
@@ -90,8 +92,10 @@ static rn_status choose_folder(char **folder, bool *continues, const struct rn_r
     if (!*folder || (c->resume && !source)) status = RN_ENOMEM;
     else if (source && same_folder(source, *folder)) *continues = true;
     else if (holds_run(*folder) && !c->overwrite)
-        status = rn_fail(RN_EUSAGE, "%s holds a run: choose another --output, or --overwrite, or --resume a "
-                         "checkpoint in it", *folder);
+        status = rn_fail(RN_EUSAGE,
+                         "%s holds a run: choose another --output, or --overwrite, or --resume a "
+                         "checkpoint in it",
+                         *folder);
     rn_free(source);
     return status;
 }
@@ -102,12 +106,14 @@ static int64_t number_after(const char *line, const char *prefix)
     size_t skip = strlen(prefix);
     int64_t x = 0;
     if (strncmp(line, prefix, skip)) return -1;
-    for (const char *p = line + skip; *p >= '0' && *p <= '9' && x < INT32_MAX; p++) x = 10 * x + (*p - '0');
+    for (const char *p = line + skip; *p >= '0' && *p <= '9' && x < INT32_MAX; p++)
+        x = 10 * x + (*p - '0');
     return x;
 }
 
 /* Keeps the lines of `path` up to this many steps and epochs; a file that is not there is empty. */
-static void keep_lines(struct rn_text *out, const char *path, int64_t steps, int64_t epochs, bool csv)
+static void keep_lines(struct rn_text *out, const char *path, int64_t steps, int64_t epochs,
+                       bool csv)
 {
     unsigned char *data;
     size_t bytes;
@@ -128,7 +134,9 @@ static rn_status remove_checkpoints(const char *folder)
     if (!dir) return RN_OK;
     for (struct dirent *e; (e = readdir(dir));) {
         size_t n = strlen(e->d_name);
-        bool ours = n > 9 && (!strcmp(e->d_name + n - 9, "_best.pth") || !strcmp(e->d_name + n - 9, "_last.pth"));
+        bool ours =
+            n > 9 && (!strcmp(e->d_name + n - 9, "_best.pth") || !strcmp(e->d_name + n - 9, "_last."
+                                                                                            "pth"));
         char *path = ours ? rn_path_join(folder, e->d_name) : NULL;
         if (path) unlink(path);
         rn_free(path);
@@ -155,7 +163,8 @@ static rn_status set_paths(struct rn_run *r, const char *checkpoints, const char
     r->hashes_path = rn_path_join(r->folder, "hashes.txt");
     r->log_path = rn_path_join(r->folder, "log.txt");
     r->summary_path = rn_path_join(r->folder, "summary.json");
-    bool all = r->last && r->best && r->csv_path && r->hashes_path && r->log_path && r->summary_path;
+    bool all =
+        r->last && r->best && r->csv_path && r->hashes_path && r->log_path && r->summary_path;
     return all ? RN_OK : RN_ENOMEM;
 }
 
@@ -170,7 +179,7 @@ static rn_status write_table(const char *path, const struct rn_text *t)
 static rn_status write_first_files(struct rn_run *r, const struct rn_run_config *c, bool continues)
 {
     char *conf = rn_path_join(r->folder, "args.conf");
-    rn_text_add(&r->csv, CSV_HEAD);
+    rn_text_bytes(&r->csv, csv_head, sizeof csv_head - 1);
     rn_text_bytes(&r->hashes, "", 0);
     if (continues) {
         keep_lines(&r->csv, r->csv_path, c->steps, c->epochs, true);

@@ -21,12 +21,12 @@ struct rn_schedule {
     int64_t step_size;       /* step decay: epochs between multiplications by */
     double gamma;
     int64_t steps_per_epoch; /* one-cycle: changes every step, over span * steps_per_epoch */
-    double rise, divide, final_divide; /* one-cycle: share of rising steps; start = hi / divide; end =
-                                          start / final_divide */
+    double rise;             /* one-cycle: share of rising steps */
+    double divide, final_divide; /* one-cycle: start = hi / divide; end = start / final_divide */
     bool cycle_momentum;     /* one-cycle: momentum (beta1) falls from high to low and back */
     double momentum_low, momentum_high;
-    double factor, threshold; /* plateau: cut to lr * factor after more than `patience` epochs without */
-    int64_t patience;         /* val_loss < best * (1 - threshold) */
+    double factor, threshold; /* plateau: cut to lr * factor after more than `patience` */
+    int64_t patience;         /* epochs in a row without val_loss < best * (1 - threshold) */
 };
 
 /* What plateau keeps between epochs. */

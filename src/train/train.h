@@ -52,7 +52,7 @@ struct rn_train_config {
 
     const char *numerics;     /* "fp32" */
     const char *build;        /* version and compiler, for the record */
-    const struct rn_value *arguments; /* every effective setting by flag name, for checkpoints; may be NULL */
+    const struct rn_value *arguments; /* all settings by flag name, for checkpoints; may be NULL */
 };
 
 #define RN_HASHED_STEPS 20 /* hashes.txt has this many first steps */
@@ -66,7 +66,7 @@ rn_status rn_trainer_create(struct rn_trainer **t, const struct rn_train_config 
                             const struct rn_ops *ops, void *dev);
 void rn_trainer_free(struct rn_trainer *t);
 struct rn_net *rn_trainer_net(struct rn_trainer *t);
-int64_t rn_trainer_steps(const struct rn_trainer *t);           /* done since the start of training */
+int64_t rn_trainer_steps(const struct rn_trainer *t); /* done since the start of training */
 int64_t rn_trainer_epochs(const struct rn_trainer *t);          /* completed */
 int64_t rn_trainer_steps_per_epoch(const struct rn_trainer *t);
 bool rn_trainer_done(const struct rn_trainer *t);               /* nothing is left to do */
@@ -80,7 +80,8 @@ rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out);
  * `stop` said so during validation; nothing has changed and it may be called again, also after
  * resume. */
 typedef int rn_stop_fn(void *arg); /* the number of the signal that wants an end, or 0 */
-rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_stop_fn *stop, void *arg);
+rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_stop_fn *stop,
+                               void *arg);
 
 /* What ./train --json and summary.json say.  -1 for accuracies that are not known. */
 struct rn_summary {
@@ -91,8 +92,10 @@ struct rn_summary {
     int threads;
     int64_t skipped_images;
 };
-void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *s); /* seconds, threads: the caller's */
-rn_status rn_summary_text(struct rn_text *t, const struct rn_summary *s); /* one JSON object, one line each key */
+/* All but seconds and threads, which are the caller's. */
+void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *s);
+/* One JSON object, a line for each key. */
+rn_status rn_summary_text(struct rn_text *t, const struct rn_summary *s);
 
 /* -- the run folder ---------------------------------------------------------------------------- */
 struct rn_run;
@@ -110,8 +113,10 @@ void rn_run_close(struct rn_run *run);
 const char *rn_run_folder(const struct rn_run *run);
 const char *rn_run_last(const struct rn_run *run); /* path of NAME_last.pth */
 const char *rn_run_best(const struct rn_run *run);
-rn_status rn_run_step(struct rn_run *run, const struct rn_step *s);   /* hashes.txt, first 20 steps */
-rn_status rn_run_epoch(struct rn_run *run, const struct rn_epoch *e); /* results.csv, hashes.txt, log.txt */
+/* A line of hashes.txt, for the first 20 steps. */
+rn_status rn_run_step(struct rn_run *run, const struct rn_step *s);
+/* A line of each of results.csv, hashes.txt and log.txt. */
+rn_status rn_run_epoch(struct rn_run *run, const struct rn_epoch *e);
 rn_status rn_run_log(struct rn_run *run, const char *line);
 rn_status rn_run_summary(struct rn_run *run, const char *json);
 
@@ -130,7 +135,8 @@ rn_status rn_train(struct rn_trainer *t, struct rn_run *run, const struct rn_obs
 
 /* Does the beginning of the run in `folder` again, as far as its hashes.txt lists steps.
  * RN_ECHECK: the first line that differs; RN_EINPUT: no such file, or no hashes in it. */
-rn_status rn_replay(int64_t *lines, struct rn_trainer *t, const char *folder, const struct rn_observer *o);
+rn_status rn_replay(int64_t *lines, struct rn_trainer *t, const char *folder,
+                    const struct rn_observer *o);
 
 /* -- checkpoints ------------------------------------------------------------------------------- */
 rn_status rn_trainer_save(struct rn_trainer *t, const char *path);
@@ -145,7 +151,8 @@ struct rn_checkpoint {
 };
 rn_status rn_checkpoint_open(struct rn_checkpoint **c, const char *path);
 void rn_checkpoint_free(struct rn_checkpoint *c);
-const char *rn_checkpoint_text(const struct rn_checkpoint *c, const char *key); /* of resnet_c; NULL: absent */
+/* Entries of resnet_c; NULL, or `otherwise`, when it has none of that kind. */
+const char *rn_checkpoint_text(const struct rn_checkpoint *c, const char *key);
 int64_t rn_checkpoint_int(const struct rn_checkpoint *c, const char *key, int64_t otherwise);
 /* The name of the first tensor that no residual network of torchvision has, or NULL. */
 const char *rn_checkpoint_foreign(const struct rn_checkpoint *c);
@@ -169,13 +176,13 @@ struct rn_metrics {
     int64_t count, correct, correct5;
     double loss;        /* mean, A23: independent of the batch size */
     double seconds;
-    int64_t *confusion; /* [classes][classes], row = label, column = answer; the caller's, or NULL */
+    int64_t *confusion; /* [classes][classes], row = label, column = answer; caller's, or NULL */
     float *logits;      /* [count][classes] in file order; the caller's, or NULL */
 };
 /* One pass over the loader's images in file order with running statistics.  RN_EINTR when `stop`
  * (may be NULL) says so. */
-rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader *loader, rn_stop_fn *stop,
-                      void *arg);
+rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader *loader,
+                      rn_stop_fn *stop, void *arg);
 /* Scores one image (A24): top-1 is the lowest index of the maximum; NaN anywhere is wrong. */
 void rn_score(bool *top1, bool *top5, int *answer, const float *logits, int classes, int label);
 

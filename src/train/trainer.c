@@ -19,13 +19,15 @@ static rn_status check_config(const struct rn_train_config *c)
         return rn_fail(RN_EUSAGE, "the net has %d classes, but %s has %d", c->arch.classes, d->spec,
                        d->classes);
     if (c->image_size != d->height || d->height != d->width)
-        return rn_fail(RN_EUSAGE, "images of %s are %dx%d, but the net is for %dx%d (--upsample %d resizes "
-                       "inside the net)", d->spec, d->height, d->width, c->image_size, c->image_size,
-                       c->image_size);
+        return rn_fail(RN_EUSAGE,
+                       "images of %s are %dx%d, but the net is for %dx%d (--upsample %d resizes "
+                       "inside the net)",
+                       d->spec, d->height, d->width, c->image_size, c->image_size, c->image_size);
     if (c->batch < 1 || c->parts < 1 || c->val_batch < 1 || c->epochs < 0)
         return rn_fail(RN_EUSAGE, "batch sizes, parts and epochs must be positive");
     if (c->schedule.kind == RN_ONE_CYCLE && c->schedule.warmup)
-        return rn_fail(RN_EUSAGE, "the one-cycle schedule has its own warm-up: lr-warmup-epochs must be 0");
+        return rn_fail(RN_EUSAGE, "the one-cycle schedule has its own warm-up: lr-warmup-epochs "
+                                  "must be 0");
     return RN_OK;
 }
 
@@ -48,7 +50,8 @@ static rn_status create_loaders(struct rn_trainer *t)
     t->count = rn_loader_count(t->train);
     t->steps_per_epoch = (rn_loader_steps(t->train) + c->parts - 1) / c->parts;
     if (!t->count || !rn_loader_count(t->val))
-        return rn_fail(RN_EINPUT, "%s: no images to %s", c->data->spec, t->count ? "validate" : "train");
+        return rn_fail(RN_EINPUT, "%s: no images to %s", c->data->spec,
+                       t->count ? "validate" : "train");
     t->c.schedule.steps_per_epoch = t->steps_per_epoch;
     return RN_OK;
 }
@@ -159,7 +162,8 @@ static rn_status not_finite(struct rn_trainer *t, const char *what, const struct
 struct part_results { struct rn_sum loss; int64_t correct, images; };
 
 /* Forward, loss and backward of one part; total: images of the whole step. */
-static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int total, struct part_results *r)
+static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int total,
+                          struct part_results *r)
 {
     int classes = t->c.arch.classes;
     rn_net_forward(t->net, b->images, b->n, true);
@@ -170,7 +174,8 @@ static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int to
         int answer;
         if (!rn_finite64(t->loss[i])) return not_finite(t, "loss", b);
         rn_sum_add(&r->loss, t->loss[i]);
-        rn_score(&top1, &top5, &answer, t->logits + (size_t)i * (size_t)classes, classes, b->labels[i]);
+        rn_score(&top1, &top5, &answer, t->logits + (size_t)i * (size_t)classes, classes,
+                 b->labels[i]);
         r->correct += top1;
     }
     r->images += b->n;
@@ -180,9 +185,11 @@ static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int to
 
 /* All parts of a step: on success *gradients are the step's and the running statistics have
  * moved; on failure nothing has (A7, A25). */
-static rn_status run_parts(struct rn_trainer *t, int total, struct part_results *r, const float **gradients)
+static rn_status run_parts(struct rn_trainer *t, int total, struct part_results *r,
+                           const float **gradients)
 {
-    size_t count = rn_net_trainable_count(t->net), buffers = rn_net_buffer_count(t->net) * sizeof(float);
+    size_t count = rn_net_trainable_count(t->net),
+           buffers = rn_net_buffer_count(t->net) * sizeof(float);
     size_t rows;
     const struct rn_param *p;
     rn_status status = RN_OK;
@@ -205,8 +212,9 @@ static rn_status run_parts(struct rn_trainer *t, int total, struct part_results 
     if (t->sum && status == RN_OK) {
         *gradients = t->sum;
         if (!t->ops->finite(t->dev, t->sum, count))
-            status = rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
-                             t->s.step + 1);
+            status =
+                rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
+                        t->s.step + 1);
     }
     if (status && t->sum) {
         t->ops->copy(t->dev, rn_net_buffers(t->net), t->buffers, buffers);
@@ -233,9 +241,16 @@ static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, 
 {
     const struct rn_state *s = &t->s;
     *out = (struct rn_step){
-        .step = s->step, .epoch = s->epoch + 1, .epochs = t->c.epochs, .step_in_epoch = s->step_in_epoch,
-        .steps_per_epoch = t->steps_per_epoch, .loss = loss, .lr = lr, .images = s->images,
-        .correct = s->correct, .mean_loss = s->loss_sum / (double)s->images,
+        .step = s->step,
+        .epoch = s->epoch + 1,
+        .epochs = t->c.epochs,
+        .step_in_epoch = s->step_in_epoch,
+        .steps_per_epoch = t->steps_per_epoch,
+        .loss = loss,
+        .lr = lr,
+        .images = s->images,
+        .correct = s->correct,
+        .mean_loss = s->loss_sum / (double)s->images,
         .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
         .hashed = t->c.hash_steps || s->step <= RN_HASHED_STEPS,
     };
@@ -249,15 +264,18 @@ static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
     const float *gradients;
     double start = rn_seconds();
     rn_status status = RN_OK;
-    if (!t->begun) status = rn_loader_begin(t->train, (uint32_t)t->s.epoch, t->s.step_in_epoch * t->c.parts);
+    if (!t->begun)
+        status = rn_loader_begin(t->train, (uint32_t)t->s.epoch, t->s.step_in_epoch * t->c.parts);
     if (status) return status;
     t->begun = false; /* stays so when the step fails: the loader has moved on */
-    if ((status = run_parts(t, (int)RN_MIN(whole, t->count - before), &r, &gradients))) return status;
+    if ((status = run_parts(t, (int)RN_MIN(whole, t->count - before), &r, &gradients)))
+        return status;
     struct rn_rates rates = rn_trainer_rates(t);
     rn_optimizer_update(&t->opt, gradients, &rates);
     if (!t->ops->finite(t->dev, rn_net_weights(t->net), rn_net_trainable_count(t->net))) {
         t->damaged = true;
-        return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step + 1);
+        return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite",
+                       t->s.step + 1);
     }
     t->begun = true;
     double loss = rn_sum_total(&r.loss) / (double)r.images;
@@ -302,7 +320,8 @@ static bool judge_epoch(struct rn_trainer *t)
     return best;
 }
 
-rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_stop_fn *stop, void *arg)
+rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_stop_fn *stop,
+                               void *arg)
 {
     RN_ASSERT(rn_trainer_epoch_pending(t));
     struct rn_state *s = &t->s;

@@ -16,9 +16,11 @@ struct rn_optimizer {
     float *first, *second;   /* device: velocity, or AdamW's two moments; second NULL for SGD */
     size_t count, head;      /* floats in all; where fc.* begins */
     int64_t t;               /* updates made */
-    double powers_of, power1, power2; /* beta1 of power1; beta1^t and beta2^t as running products (A10) */
+    double power1, power2;   /* beta1^t and beta2^t, running products (A10) */
+    double powers_of;        /* the beta1 that power1 is of */
 };
-rn_status rn_optimizer_create(struct rn_optimizer *o, const struct rn_train_config *c, struct rn_net *net);
+rn_status rn_optimizer_create(struct rn_optimizer *o, const struct rn_train_config *c,
+                              struct rn_net *net);
 void rn_optimizer_free(struct rn_optimizer *o);
 /* t updates have been made: recomputes the powers (A10). */
 void rn_optimizer_set_time(struct rn_optimizer *o, int64_t t);
@@ -49,8 +51,8 @@ struct rn_trainer {
     struct rn_state s;
     int64_t steps_per_epoch, count; /* of the training split, after --limit-train */
     bool begun;                     /* the loader stands at step_in_epoch */
-    bool damaged;                   /* an update made a weight not finite: the state is not worth saving */
-    float *sum, *buffers;           /* device; with parts > 1: gradients, running statistics before the step */
+    bool damaged;                   /* an update made a weight not finite: never save this */
+    float *sum, *buffers;           /* device, parts > 1: gradients; statistics to restore */
     int64_t *batches;
     double *loss;                   /* [batch] per image, [batch][classes] */
     float *logits;

@@ -97,7 +97,8 @@ static void check_row(struct mismatches *m, const struct rn_param *p, const stru
     char have[160], want[160];
     bool counter = p->kind == RN_PARAM_BATCHES;
     if (!n) {
-        if (!counter) note(m, "%s: missing", p->name); /* files before 2018 have no num_batches_tracked */
+        if (!counter)
+            note(m, "%s: missing", p->name); /* files before 2018 have no num_batches_tracked */
         return;
     }
     if (!same_shape(p, &n->tensor) && !(new_head && other_head(p, &n->tensor)))
@@ -120,14 +121,16 @@ rn_status rn_weights_fit(const struct rn_net *net, const struct rn_checkpoint *c
         check_row(&m, &p[i], rn_tensors_find(&c->tensors, p[i].name), new_head);
     for (size_t i = 0; i < c->tensors.count; i++) {
         bool known = false;
-        for (size_t k = 0; k < rows && !known; k++) known = !strcmp(p[k].name, c->tensors.item[i].name);
+        for (size_t k = 0; k < rows && !known; k++)
+            known = !strcmp(p[k].name, c->tensors.item[i].name);
         if (!known) note(&m, "%s: the net has no such tensor", c->tensors.item[i].name);
     }
     if (m.count > LISTED) rn_text_add(&m.text, "\n  and %d more", m.count - LISTED);
     rn_status status = RN_OK;
     if (m.count)
         status = rn_fail(RN_EINPUT, "%s does not fit %s with stem %s and %d classes:%s", c->path,
-                         rn_net_config_of(net)->arch.name, rn_stem_name(rn_net_config_of(net)->arch.stem),
+                         rn_net_config_of(net)->arch.name,
+                         rn_stem_name(rn_net_config_of(net)->arch.stem),
                          rn_net_config_of(net)->arch.classes, m.text.data ? m.text.data : "");
     rn_text_free(&m.text);
     return status;
@@ -145,7 +148,8 @@ static rn_status walk(struct rn_net *net, const struct rn_checkpoint *c, float *
         if (p[i].kind == RN_PARAM_BATCHES) {
             int64_t seen = n ? *(const int64_t *)n->tensor.data : 0;
             if (apply) rn_net_batches(net)[p[i].offset] = seen;
-            else if (seen < 0) return rn_fail(RN_EINPUT, "%s: %s is %" PRId64, c->path, p[i].name, seen);
+            else if (seen < 0)
+                return rn_fail(RN_EINPUT, "%s: %s is %" PRId64, c->path, p[i].name, seen);
             continue;
         }
         if (!same_shape(&p[i], &n->tensor)) continue; /* the head that is to be new */

@@ -21,65 +21,85 @@
 const struct opt tool_train_rows[] = {
     { "preset", OPT_TEXT, NULL, 0, 0, NULL, "NAME", "settings of tools/presets/NAME.conf", G_RUN },
     { "config", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "settings, `key = value` a line", G_RUN },
-    { "data", OPT_TEXT, "demo", 0, 0, NULL, "WHAT", "demo[:SIZE], cifar10:DIR or fashion-mnist:DIR", G_DATA },
-    { "mean", OPT_REALS, NULL, -100, 100, NULL, "a,b,c", "of pixels in 0...1; default: the data's", G_DATA },
-    { "std", OPT_REALS, NULL, 1e-6, 100, NULL, "a,b,c", "likewise", G_DATA },
-    { "augment", OPT_TEXT, NULL, 0, 0, NULL, "LIST", "none or crop:4,flip; default: demo none, else both",
+    { "data", OPT_TEXT, "demo", 0, 0, NULL, "WHAT", "demo[:SIZE], cifar10:DIR or fashion-mnist:DIR",
       G_DATA },
-    { "shuffle", OPT_SWITCH, "true", 0, 0, NULL, NULL, "--no-shuffle keeps the file order", G_DATA },
-    { "limit-train", OPT_INT, "0", 0, BIG, NULL, "N", "the first N images in file order; 0: all", G_DATA },
+    { "mean", OPT_REALS, NULL, -100, 100, NULL, "a,b,c", "of pixels in 0...1; default: the data's",
+      G_DATA },
+    { "std", OPT_REALS, NULL, 1e-6, 100, NULL, "a,b,c", "likewise", G_DATA },
+    { "augment", OPT_TEXT, NULL, 0, 0, NULL, "LIST",
+      "none or crop:4,flip; default: demo none, else both", G_DATA },
+    { "shuffle", OPT_SWITCH, "true", 0, 0, NULL, NULL, "--no-shuffle keeps the file order",
+      G_DATA },
+    { "limit-train", OPT_INT, "0", 0, BIG, NULL, "N", "the first N images in file order; 0: all",
+      G_DATA },
     { "limit-val", OPT_INT, "0", 0, BIG, NULL, "N", "likewise", G_DATA },
     { "workers", OPT_INT, "1", 0, 64, NULL, "N", "threads that prepare batches ahead", G_DATA },
-    { "weights", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "start from these; a head of other classes is new",
+    { "weights", OPT_TEXT, NULL, 0, 0, NULL, "FILE",
+      "start from these; a head of other classes is new", G_TRAIN },
+    { "epochs", OPT_INT, NULL, 1, 1e6, NULL, "N", "in all; default: demo 6, else 30", G_TRAIN },
+    { "max-steps", OPT_INT, NULL, 0, BIG, NULL, "N", "stop after step N, counted from the start",
       G_TRAIN },
-    { "epochs", OPT_INT, NULL, 1, 1e6, NULL, "N", "in all; default: demo 8, else 30", G_TRAIN },
-    { "max-steps", OPT_INT, NULL, 0, BIG, NULL, "N", "stop after step N, counted from the start", G_TRAIN },
     { "batch-size", OPT_INT, NULL, 1, 65536, NULL, "N", "default: demo 64, else 128", G_TRAIN },
-    { "grad-accum-steps", OPT_INT, "1", 1, 1024, NULL, "N", "batches whose gradients make one step", G_TRAIN },
+    { "grad-accum-steps", OPT_INT, "1", 1, 1024, NULL, "N", "batches whose gradients make one step",
+      G_TRAIN },
     { "val-batch-size", OPT_INT, "64", 1, 65536, NULL, "N", "changes no result", G_TRAIN },
     { "label-smoothing", OPT_REAL, "0", 0, 0.999, NULL, "X", "of the training loss", G_TRAIN },
-    { "early-stop-patience", OPT_INT, "0", 0, 1e6, NULL, "N", "epochs without a better val_acc; 0: never",
+    { "early-stop-patience", OPT_INT, "0", 0, 1e6, NULL, "N",
+      "epochs without a better val_acc; 0: never", G_TRAIN },
+    { "early-stop-floor", OPT_INT, "0", 0, 1e6, NULL, "N", "epochs before which it never stops",
       G_TRAIN },
-    { "early-stop-floor", OPT_INT, "0", 0, 1e6, NULL, "N", "epochs before which it never stops", G_TRAIN },
-    { "target-acc", OPT_REAL, NULL, 0, 100, NULL, "X", "percent; missing it is exit 5 when given as a flag",
+    { "target-acc", OPT_REAL, NULL, 0, 100, NULL, "X",
+      "percent; missing it is exit 5 when given as a flag", G_TRAIN },
+    { "seed", OPT_INT, "42", 0, 9007199254740992.0, NULL, "N", "of weights, order and augmentation",
       G_TRAIN },
-    { "seed", OPT_INT, "42", 0, 9007199254740992.0, NULL, "N", "of weights, order and augmentation", G_TRAIN },
     { "amp", OPT_CHOICE, "off", 0, 0, "off|bf16|fp16", NULL, "mixed precision", G_TRAIN },
     { "opt", OPT_CHOICE, "sgd", 0, 0, "sgd|adamw", NULL, "optimiser", G_OPT },
     { "lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "peak rate; default: sgd 0.1, adamw 0.001", G_OPT },
     { "head-lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "of fc.*; default: lr", G_OPT },
-    { "momentum", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of sgd, unless one-cycle moves it", G_OPT },
+    { "momentum", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of sgd, unless one-cycle moves it",
+      G_OPT },
     { "nesterov", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "Nesterov's momentum", G_OPT },
-    { "beta1", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of adamw, unless one-cycle moves it", G_OPT },
+    { "beta1", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of adamw, unless one-cycle moves it",
+      G_OPT },
     { "beta2", OPT_REAL, "0.999", 0, 0.999999, NULL, "X", "of adamw", G_OPT },
     { "opt-eps", OPT_REAL, "1e-8", 1e-30, 1, NULL, "X", "of adamw", G_OPT },
     { "weight-decay", OPT_REAL, NULL, 0, 1e6, NULL, "X", "default: sgd 0.0005, adamw 0.01", G_OPT },
     { "lr-scheduler", OPT_CHOICE, NULL, 0, 0, "cosine|plateau|step|onecycle|constant", NULL,
       "default: demo onecycle, else cosine", G_OPT },
-    { "t-max", OPT_INT, NULL, 1, 1e6, NULL, "N", "epochs of cosine or onecycle; default: epochs less warm-up",
+    { "t-max", OPT_INT, NULL, 1, 1e6, NULL, "N",
+      "epochs of cosine or onecycle; default: epochs less warm-up", G_OPT },
+    { "lr-min", OPT_REAL, "0", 0, 1e30, NULL, "X", "where the cosine ends; floor of plateau",
       G_OPT },
-    { "lr-min", OPT_REAL, "0", 0, 1e30, NULL, "X", "where the cosine ends; floor of plateau", G_OPT },
     { "lr-warmup-epochs", OPT_INT, "0", 0, 1e6, NULL, "N", "linear, before the schedule", G_OPT },
     { "lr-step-size", OPT_INT, "30", 1, 1e6, NULL, "N", "step: epochs between cuts", G_OPT },
     { "lr-gamma", OPT_REAL, "0.1", 0, 1, NULL, "X", "step: factor of a cut", G_OPT },
-    { "lr-patience", OPT_INT, "10", 0, 1e6, NULL, "N", "plateau: epochs without a better val_loss", G_OPT },
+    { "lr-patience", OPT_INT, "10", 0, 1e6, NULL, "N", "plateau: epochs without a better val_loss",
+      G_OPT },
     { "lr-factor", OPT_REAL, "0.1", 0, 0.9999, NULL, "X", "plateau: factor of a cut", G_OPT },
     { "lr-threshold", OPT_REAL, "0.0001", 0, 1, NULL, "X", "plateau: least relative gain", G_OPT },
     { "pct-start", OPT_REAL, "0.3", 0, 1, NULL, "X", "onecycle: share of rising steps", G_OPT },
     { "div-factor", OPT_REAL, "25", 1, 1e9, NULL, "X", "onecycle: starts at lr / X", G_OPT },
-    { "final-div-factor", OPT_REAL, "10000", 1, 1e9, NULL, "X", "onecycle: ends at the start / X", G_OPT },
-    { "cycle-momentum", OPT_SWITCH, "true", 0, 0, NULL, NULL, "onecycle: momentum falls and rises", G_OPT },
+    { "final-div-factor", OPT_REAL, "10000", 1, 1e9, NULL, "X", "onecycle: ends at the start / X",
+      G_OPT },
+    { "cycle-momentum", OPT_SWITCH, "true", 0, 0, NULL, NULL, "onecycle: momentum falls and rises",
+      G_OPT },
     { "base-momentum", OPT_REAL, "0.85", 0, 0.9999, NULL, "X", "onecycle: its lowest", G_OPT },
     { "max-momentum", OPT_REAL, "0.95", 0, 0.9999, NULL, "X", "onecycle: its highest", G_OPT },
-    { "output", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "run folder; default runs/NAME, -2, -3 ...", G_RUN },
+    { "output", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "run folder; default runs/NAME, -2, -3 ...",
+      G_RUN },
     { "overwrite", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "replace the run in --output", G_RUN },
     { "checkpoint-every", OPT_INT, "0", 0, BIG, NULL, "STEPS", "besides epochs' ends", G_RUN },
-    { "resume", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "go on from this checkpoint, with its settings", G_RUN },
-    { "more-epochs", OPT_INT, NULL, 1, 1e6, NULL, "N", "with --resume: N beyond those it was made for", G_RUN },
-    { "force", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "resume with other settings all the same", G_RUN },
-    { "hash", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "a line a step: loss and hash of the weights", G_RUN },
+    { "resume", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "go on from this checkpoint, with its settings",
+      G_RUN },
+    { "more-epochs", OPT_INT, NULL, 1, 1e6, NULL, "N",
+      "with --resume: N beyond those it was made for", G_RUN },
+    { "force", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "resume with other settings all the same",
+      G_RUN },
+    { "hash", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "a line a step: loss and hash of the weights",
+      G_RUN },
     { "dry-run", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "sizes and settings; trains nothing", G_RUN },
-    { "verify-run", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "replay its first steps and compare hashes", G_RUN },
+    { "verify-run", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "replay its first steps and compare hashes",
+      G_RUN },
 };
 const size_t tool_train_rows_count = RN_COUNT(tool_train_rows);
 
@@ -117,8 +137,10 @@ static rn_status add_epochs(struct opt_set *o, const struct rn_checkpoint *c)
 {
     const struct rn_value *planned = rn_dict_get(c->arguments, "epochs");
     char text[32];
-    if (opt_given(o, "epochs")) return rn_fail(RN_EUSAGE, "--epochs and --more-epochs exclude each other");
-    int64_t from = planned && planned->kind == RN_INT ? planned->integer : rn_checkpoint_int(c, "epoch", 0);
+    if (opt_given(o, "epochs"))
+        return rn_fail(RN_EUSAGE, "--epochs and --more-epochs exclude each other");
+    int64_t from =
+        planned && planned->kind == RN_INT ? planned->integer : rn_checkpoint_int(c, "epoch", 0);
     snprintf(text, sizeof text, "%" PRId64, from + opt_int(o, "more-epochs"));
     return opt_set_text(o, "epochs", text);
 }
@@ -166,7 +188,7 @@ rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d)
     rn_status st;
     if ((st = settle(o, "stem", "imagenet"))) return st;
     if ((st = settle(o, "augment", demo ? "none" : "crop:4,flip"))) return st;
-    if ((st = settle(o, "epochs", demo ? "8" : "30"))) return st;
+    if ((st = settle(o, "epochs", demo ? "6" : "30"))) return st;
     if ((st = settle(o, "batch-size", demo ? "64" : "128"))) return st;
     if ((st = settle(o, "lr-scheduler", demo ? "onecycle" : "cosine"))) return st;
     if ((st = settle(o, "lr", sgd ? "0.1" : "0.001"))) return st;
@@ -183,12 +205,19 @@ static struct rn_schedule schedule_of(const struct opt_set *o)
 {
     static const char *const name[] = { "constant", "cosine", "step", "onecycle", "plateau" };
     struct rn_schedule s = {
-        .warmup = opt_int(o, "lr-warmup-epochs"), .span = opt_int(o, "t-max"), .low = opt_real(o, "lr-min"),
-        .step_size = opt_int(o, "lr-step-size"), .gamma = opt_real(o, "lr-gamma"),
-        .rise = opt_real(o, "pct-start"), .divide = opt_real(o, "div-factor"),
-        .final_divide = opt_real(o, "final-div-factor"), .cycle_momentum = opt_switch(o, "cycle-momentum"),
-        .momentum_low = opt_real(o, "base-momentum"), .momentum_high = opt_real(o, "max-momentum"),
-        .factor = opt_real(o, "lr-factor"), .threshold = opt_real(o, "lr-threshold"),
+        .warmup = opt_int(o, "lr-warmup-epochs"),
+        .span = opt_int(o, "t-max"),
+        .low = opt_real(o, "lr-min"),
+        .step_size = opt_int(o, "lr-step-size"),
+        .gamma = opt_real(o, "lr-gamma"),
+        .rise = opt_real(o, "pct-start"),
+        .divide = opt_real(o, "div-factor"),
+        .final_divide = opt_real(o, "final-div-factor"),
+        .cycle_momentum = opt_switch(o, "cycle-momentum"),
+        .momentum_low = opt_real(o, "base-momentum"),
+        .momentum_high = opt_real(o, "max-momentum"),
+        .factor = opt_real(o, "lr-factor"),
+        .threshold = opt_real(o, "lr-threshold"),
         .patience = opt_int(o, "lr-patience"),
     };
     for (size_t i = 0; i < RN_COUNT(name); i++)
@@ -205,25 +234,40 @@ static rn_status read_three(const struct opt_set *o, const char *name, double ou
     return RN_OK;
 }
 
-rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o, const struct rn_dataset *d)
+rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
+                            const struct rn_dataset *d)
 {
     bool adamw = !strcmp(opt_text(o, "opt"), "adamw");
     enum rn_stem stem;
     rn_status st;
     *c = (struct rn_train_config){
-        .data = d, .limit_train = opt_int(o, "limit-train"), .limit_val = opt_int(o, "limit-val"),
-        .shuffle = opt_switch(o, "shuffle"), .workers = (int)opt_int(o, "workers"),
-        .image_size = (int)opt_int(o, "image-size"), .upsample = (int)opt_int(o, "upsample"),
-        .batch = (int)opt_int(o, "batch-size"), .parts = (int)opt_int(o, "grad-accum-steps"),
-        .val_batch = (int)opt_int(o, "val-batch-size"), .epochs = opt_int(o, "epochs"),
+        .data = d,
+        .limit_train = opt_int(o, "limit-train"),
+        .limit_val = opt_int(o, "limit-val"),
+        .shuffle = opt_switch(o, "shuffle"),
+        .workers = (int)opt_int(o, "workers"),
+        .image_size = (int)opt_int(o, "image-size"),
+        .upsample = (int)opt_int(o, "upsample"),
+        .batch = (int)opt_int(o, "batch-size"),
+        .parts = (int)opt_int(o, "grad-accum-steps"),
+        .val_batch = (int)opt_int(o, "val-batch-size"),
+        .epochs = opt_int(o, "epochs"),
         .max_steps = opt_text(o, "max-steps") ? opt_int(o, "max-steps") : -1,
-        .optimizer = adamw ? RN_ADAMW : RN_SGD, .lr = opt_real(o, "lr"), .head_lr = opt_real(o, "head-lr"),
-        .momentum = opt_real(o, adamw ? "beta1" : "momentum"), .beta2 = opt_real(o, "beta2"),
-        .eps = opt_real(o, "opt-eps"), .weight_decay = opt_real(o, "weight-decay"),
-        .nesterov = opt_switch(o, "nesterov"), .schedule = schedule_of(o),
-        .smoothing = opt_real(o, "label-smoothing"), .stop_floor = opt_int(o, "early-stop-floor"),
-        .stop_patience = opt_int(o, "early-stop-patience"), .seed = (uint64_t)opt_int(o, "seed"),
-        .checkpoint_every = opt_int(o, "checkpoint-every"), .numerics = opt_text(o, "numerics"),
+        .optimizer = adamw ? RN_ADAMW : RN_SGD,
+        .lr = opt_real(o, "lr"),
+        .head_lr = opt_real(o, "head-lr"),
+        .momentum = opt_real(o, adamw ? "beta1" : "momentum"),
+        .beta2 = opt_real(o, "beta2"),
+        .eps = opt_real(o, "opt-eps"),
+        .weight_decay = opt_real(o, "weight-decay"),
+        .nesterov = opt_switch(o, "nesterov"),
+        .schedule = schedule_of(o),
+        .smoothing = opt_real(o, "label-smoothing"),
+        .stop_floor = opt_int(o, "early-stop-floor"),
+        .stop_patience = opt_int(o, "early-stop-patience"),
+        .seed = (uint64_t)opt_int(o, "seed"),
+        .checkpoint_every = opt_int(o, "checkpoint-every"),
+        .numerics = opt_text(o, "numerics"),
     };
     if (strcmp(opt_text(o, "amp"), "off"))
         return rn_fail(RN_EUSAGE, "--amp %s is not in this version; off is", opt_text(o, "amp"));
@@ -247,7 +291,8 @@ rn_status tool_train_adopt_run(struct opt_set *o, const char *folder)
         bool wanted = !rn_setting_free(name) || !strcmp(name, "epochs") || !strcmp(name, "weights");
         if (wanted && recorded.source[i] == OPT_FILE) st = adopt(o, name, recorded.value[i]);
     }
-    if (st == RN_EUSAGE) st = rn_fail(RN_EINPUT, "%s", rn_error()); /* the file is at fault, not the flags */
+    if (st == RN_EUSAGE)
+        st = rn_fail(RN_EINPUT, "%s", rn_error()); /* the file is at fault, not the flags */
     opt_end(&recorded);
     rn_free(path);
     return st;

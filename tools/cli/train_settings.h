@@ -19,7 +19,8 @@ rn_status tool_train_adopt_run(struct opt_set *o, const char *folder);
 /* Defaults that depend on the data set, the optimiser or each other are made explicit. */
 rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d);
 /* The configuration of settled settings; build, arguments and hash_steps are the caller's. */
-rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o, const struct rn_dataset *d);
+rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
+                            const struct rn_dataset *d);
 /* A setting as text: numbers shortest, lists with commas; as JSON when json is set. */
 void tool_value_text(struct rn_text *t, const struct rn_value *v, bool json);
 
