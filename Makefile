@@ -47,7 +47,7 @@ BIN      := $(BUILDDIR)/bin
 SOURCES  := $(sort $(wildcard src/*/*.c ref/*.c))
 CLI      := $(sort $(wildcard tools/cli/*.c))
 PROGRAMS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
-TESTS    := $(patsubst tests/%.c,$(BUILDDIR)/tests/%,$(sort $(wildcard tests/test_*.c) tests/peers/dump.c))
+TESTS    := $(patsubst tests/%.c,$(BUILDDIR)/tests/%,$(sort $(wildcard tests/test_*.c tests/slow_*.c) tests/peers/dump.c))
 LIB      := $(BUILDDIR)/libresnet.a
 CLI_OBJ  := $(CLI:%.c=$(OBJ)/%.o)
 BUILT    := $(PROGRAMS:%=$(BIN)/%)

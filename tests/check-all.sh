@@ -108,6 +108,12 @@ for backend in cpu ref; do
     else fail "$backend against the golden pack" "exit $status: $(why)"; fi
 done
 
+stage "a broken gradient shows on the built-in set"
+if ! late "slow_zeroed"; then
+    run build/release/tests/slow_zeroed
+    if [ $status = 0 ]; then pass "$(head -n 1 "$T/out")"; else fail "slow_zeroed" "$(head -n 1 "$T/out") $(why)"; fi
+fi
+
 # -- warnings, sanitizers, installation ---------------------------------------------------------------
 stage "lint"
 run $MAKE lint

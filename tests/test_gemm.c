@@ -1,7 +1,8 @@
 /*
- * test_gemm.c - the micro-kernels and the cutting of a GEMM, for every instruction set this CPU has: equal
- * bits to a naive loop of fma at sizes below, at and above each tile, with strides that are prime, A by
- * rows and by columns, k in one piece or continued, and C full of NaN where it must not be read.
+ * test_gemm.c - the micro-kernels and the cutting of a GEMM, for every instruction set this CPU
+ * has: equal bits to a naive loop of fma at sizes below, at and above each tile, with strides that
+ * are prime, A by rows and by columns, k in one piece or continued, and C full of NaN where it must
+ * not be read.
  */
 #include "test.h"
 
@@ -14,7 +15,8 @@
 #define DEPTH 300
 #define LD 307 /* prime */
 
-static float a_rows[(ROWS + RN_MAX_MR) * LD], a_cols[DEPTH * LD], b[DEPTH * COLS], want[ROWS * COLS];
+static float a_rows[(ROWS + RN_MAX_MR) * LD], a_cols[DEPTH * LD], b[DEPTH * COLS], want[ROWS *
+                                                                                        COLS];
 static float packed[DEPTH * (COLS + RN_PAD)], c[(ROWS + RN_MAX_MR) * (COLS + RN_PAD)];
 
 static float number(struct rn_random *key)
@@ -74,7 +76,8 @@ static void check_panel(const struct rn_kernels *k, const struct rn_panel *p, in
                 if (cut < depth)
                     rn_gemm_strips(p, (size_t)(depth - cut), a + (size_t)cut * cs, rs, cs,
                                    packed + cut * p->nr, c, rows, false);
-                CHECK_MSG(panel_equal(p, rows), "%s: %d rows, panel of %d/%d columns, k %d = %d + %d%s",
+                CHECK_MSG(panel_equal(p, rows),
+                          "%s: %d rows, panel of %d/%d columns, k %d = %d + %d%s",
                           k->name, rows, p->cols, p->nr, depth, cut, depth - cut,
                           by_column ? ", A by columns" : "");
             }
@@ -97,7 +100,8 @@ static void test_kernels(void)
         for (int i = 0; set(i); i++) {
             const struct rn_kernels *k = set(i);
             int nr = k->tile->nr, v = k->lanes;
-            const int cols[] = { 1, v - 1, v, v + 1, nr - 1, nr, nr + 1, 2 * nr - 1, 2 * nr, 2 * nr + 1 };
+            const int cols[] = { 1, v - 1, v, v + 1, nr - 1, nr, nr + 1, 2 * nr - 1, 2 * nr, 2 *
+                                 nr + 1 };
             for (size_t n = 0; n < RN_COUNT(cols); n++)
                 for (int p = 0; p < rn_gemm_panels(k, cols[n]); p++) {
                     struct rn_panel panel = rn_gemm_panel(k, cols[n], p);
@@ -108,7 +112,8 @@ static void test_kernels(void)
     }
 }
 
-/* Every tile of every set is reached by some panel and some remainder of rows, or it is dead weight. */
+/* Every tile of every set is reached by some panel and some remainder of rows, or it is dead
+ * weight. */
 static void test_tiles_used(void)
 {
     for (int i = 0; set(i); i++) {

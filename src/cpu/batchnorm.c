@@ -1,9 +1,10 @@
 /*
  * batchnorm.c - batch norm, alone or followed by ReLU or add + ReLU (A17, A18, A22).
  *
- * Sums: every run of 128 positions is a task that walks its rows with the channels in vectors, in double;
- * runs and groups then meet in the tree of A11, channels in parallel.  The normalisation and its gradient
- * are one pass each, with per-channel float coefficients.  Ioffe & Szegedy, arXiv:1502.03167.
+ * Sums: every run of 128 positions is a task that walks its rows with the channels in vectors, in
+ * double; runs and groups then meet in the tree of A11, channels in parallel.  The normalisation
+ * and its gradient are one pass each, with per-channel float coefficients.  Ioffe & Szegedy,
+ * arXiv:1502.03167.
  */
 #include "cpu/batchnorm.h"
 
@@ -12,7 +13,8 @@
 #define RUN 128           /* A17: positions in one chain */
 #define EVAL_CHANNELS 256 /* whose coefficients stand on a worker's stack */
 
-/* How the positions of a batch are cut (A11, A17): groups of `length` positions, each of `runs` runs. */
+/* How the positions of a batch are cut (A11, A17): groups of `length` positions, each of `runs`
+ * runs. */
 struct cut { int64_t positions, length, runs, groups; };
 
 static struct cut cut(const struct rn_bn_shape *s)
@@ -224,7 +226,8 @@ static void gradient_range(void *arg, int64_t begin, int64_t end, int worker)
     (void)worker;
     j->cpu->kernels->bn_gradient(j->dst + at, j->dadd ? j->dadd + at : NULL, j->g + at,
                                  j->y ? j->y + at : NULL, j->x + at, j->space.a,
-                                 j->frozen ? NULL : j->space.b, j->space.c, (size_t)(end - begin), C);
+                                 j->frozen ? NULL : j->space.b, j->space.c, (size_t)(end - begin),
+                                     C);
 }
 
 void rn_cpu_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
@@ -241,10 +244,12 @@ void rn_cpu_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamm
     rn_parallel_range(j.cpu->threads, j.cut.positions, grain(s), gradient_range, &j);
 }
 
-void rn_cpu_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
+void rn_cpu_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma,
+                                    float *dbeta,
                                     const float *ddst, const float *dst, const float *src,
                                     const float *running_mean, const float *running_var,
-                                    const float *gamma, const struct rn_bn_shape *s, void *workspace)
+                                    const float *gamma, const struct rn_bn_shape *s,
+                                        void *workspace)
 {
     struct job j = begin(dev, s, workspace);
     j.g = ddst, j.x = src, j.y = s->post == RN_POST_NONE ? NULL : dst;

@@ -22,7 +22,8 @@ void rn_cpu_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamm
                                const float *ddst, const float *dst, const float *src,
                                const double *saved, const float *gamma, const struct rn_bn_shape *s,
                                void *workspace);
-void rn_cpu_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
+void rn_cpu_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma,
+                                    float *dbeta,
                                     const float *ddst, const float *dst, const float *src,
                                     const float *running_mean, const float *running_var,
                                     const float *gamma, const struct rn_bn_shape *s,

@@ -1,10 +1,11 @@
 /*
  * conv.c - convolution forward and data gradient (A13, A14): one driver, see conv.h.
  *
- * A task is a block of rows (destination pixels) times a chunk of columns.  It gathers the block slice
- * by slice of k, multiplies each slice with every panel of its chunk while the sums stay in a small
- * buffer, and after the last slice finishes and stores them.  With RESNET_CONV=im2col the whole matrix of
- * some rows is gathered first and multiplied after: same chains, same bits, more memory traffic.
+ * A task is a block of rows (destination pixels) times a chunk of columns.  It gathers the block
+ * slice by slice of k, multiplies each slice with every panel of its chunk while the sums stay in a
+ * small buffer, and after the last slice finishes and stores them.  With RESNET_CONV=im2col the
+ * whole matrix of some rows is gathered first and multiplied after: same chains, same bits, more
+ * memory traffic.
  */
 #include "cpu/conv.h"
 
@@ -111,7 +112,8 @@ static int next_slice(const struct job *j, const struct block *b, const struct r
 
 struct operand { const float *a; size_t rs; };
 
-/* Whether rows are pixels as they lie, and there are enough for a strip that ends past the block. */
+/* Whether rows are pixels as they lie, and there are enough for a strip that ends past the block.
+ */
 static bool in_place(const struct job *j, const struct block *b)
 {
     const struct rn_conv_pass *p = &j->pass;
@@ -125,7 +127,8 @@ static struct operand slice_rows(const struct job *j, const struct block *b, int
 {
     size_t depth = (size_t)b->class.depth, C = (size_t)j->pass.C;
     if (in_place(j, b))
-        return (struct operand){ j->src + (size_t)b->first * C + b->group * j->pass.run + begin, C };
+        return (struct operand){ j->src + (size_t)b->first * C + b->group * j->pass.run + begin,
+                                 C };
     if (j->matrix)
         return (struct operand){ j->matrix + (size_t)(b->first - j->row) * depth + begin, depth };
     size_t ld = rn_round_up((size_t)(end - begin), 16) + 16; /* no power of two: cache sets */
@@ -230,7 +233,7 @@ static void run_im2col(struct job *j, int pairs)
         struct rn_walk w = walk(&j->pass, &c);
         int block = block_rows(&w);
         j->rows = matrix_rows(&c, block);
-        j->blocks = (int)(j->rows / block);
+        j->blocks = (int)((RN_MIN(j->rows, rn_walk_rows(&w)) + block - 1) / block);
         for (j->row = 0; j->row < rn_walk_rows(&w); j->row += j->rows) {
             rn_parallel(j->cpu->threads, j->blocks, matrix_task, j);
             multiply(j);
@@ -238,12 +241,14 @@ static void run_im2col(struct job *j, int pairs)
     }
 }
 
-/* Forward or data gradient.  `workspace` is what conv2d_workspace asked for, less its coefficients. */
+/* Forward or data gradient.  `workspace` is what conv2d_workspace asked for, less its coefficients.
+ */
 static void run(const struct rn_cpu *cpu, enum rn_pass pass, float *dst, const float *src,
                 const void *packed, const struct rn_finish *finish, const struct rn_conv_shape *s,
                 char *workspace)
 {
-    struct job j = { .cpu = cpu, .pass = rn_conv_pass(cpu->kernels, s, pass), .src = src, .packed = packed,
+    struct job j = { .cpu = cpu, .pass = rn_conv_pass(cpu->kernels, s, pass), .src = src,
+                     .packed = packed,
                      .dst = dst, .finish = *finish, .workspace = workspace };
     int pairs = j.pass.classes * j.pass.classes * j.pass.groups;
     j.worker_bytes = worker_bytes(cpu->kernels, &j.pass);

@@ -1,5 +1,5 @@
-/* conv_bias.c - bias gradient (A15): chains of + over the positions of a leaf, the tree over leaves; the
- * channels are parallel and in vectors. */
+/* conv_bias.c - bias gradient (A15): chains of + over the positions of a leaf, the tree over
+ * leaves; the channels are parallel and in vectors. */
 #include "cpu/conv.h"
 
 #define CHANNELS 64 /* at once: their tree nodes stand on the stack */

@@ -1,8 +1,9 @@
 /*
- * conv_gather.c - which pixels a GEMM row reads: axes, classes, walks, and the packer that gathers them.
+ * conv_gather.c - which pixels a GEMM row reads: axes, classes, walks, and the packer that gathers
+ * them.
  *
- * There is no im2col matrix: the gather is the packing that a blocked GEMM does anyway, one cache-sized
- * slice at a time.
+ * There is no im2col matrix: the gather is the packing that a blocked GEMM does anyway, one
+ * cache-sized slice at a time.
  */
 #include "cpu/conv.h"
 
@@ -116,7 +117,8 @@ static struct rn_tap tap_at(const struct rn_conv_pass *p, const struct rn_conv_c
 }
 
 void rn_conv_gather(const struct rn_kernels *k, float *dst, size_t ld, const float *src,
-                    const struct rn_conv_pass *p, const struct rn_conv_class *c, int group, int begin,
+                    const struct rn_conv_pass *p, const struct rn_conv_class *c, int group,
+                        int begin,
                     int end, const struct rn_row *row, int rows)
 {
     for (int at = begin; at < end;) {
@@ -128,7 +130,8 @@ void rn_conv_gather(const struct rn_kernels *k, float *dst, size_t ld, const flo
     }
 }
 
-bool rn_conv_touches(const struct rn_conv_pass *p, const struct rn_conv_class *c, int begin, int end,
+bool rn_conv_touches(const struct rn_conv_pass *p, const struct rn_conv_class *c, int begin,
+                     int end,
                      const struct rn_row *row, int rows)
 {
     for (int at = begin; at < end;) {

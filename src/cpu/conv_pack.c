@@ -1,6 +1,7 @@
 /*
- * conv_pack.c - weights OIHW to the panels a GEMM reads: [class][group][panel][k][nr], zeros where a panel
- * is wider than its columns.  k runs over (tap, channel) in the order of the pass (A13, A14).
+ * conv_pack.c - weights OIHW to the panels a GEMM reads: [class][group][panel][k][nr], zeros where
+ * a panel is wider than its columns.  k runs over (tap, channel) in the order of the pass (A13,
+ * A14).
  */
 #include "cpu/conv.h"
 
@@ -25,7 +26,8 @@ static void pack_block(const struct job *j, float *dst, const struct rn_conv_cla
         for (int ch = c0; ch < c1; ch++) {
             int column = panel->begin + x, k = forward ? column : ch, i = forward ? ch : column;
             bool here = x < panel->cols && k / K == i / C; /* else between two merged groups */
-            const float *w = j->weights + ((size_t)(group * m * K + k) * (size_t)C + (size_t)(i % C)) *
+            const float *w = j->weights + ((size_t)(group * m * K + k) * (size_t)C +
+                                           (size_t)(i % C)) *
                                               (size_t)(s->R * s->S);
             float *d = dst + (size_t)ch * (size_t)panel->nr + x;
             for (int th = 0; th < c->h.taps; th++)
@@ -56,12 +58,14 @@ size_t rn_cpu_conv2d_packed_bytes(void *dev, const struct rn_conv_shape *s, enum
     return rn_conv_packed_at(cpu->kernels, &p, p.classes * p.classes, 0) * sizeof(float);
 }
 
-void rn_cpu_conv2d_pack(void *dev, void *packed, const float *weights, const struct rn_conv_shape *s,
+void rn_cpu_conv2d_pack(void *dev, void *packed, const float *weights,
+                        const struct rn_conv_shape *s,
                         enum rn_pass pass)
 {
     const struct rn_cpu *cpu = dev;
     struct job j = { cpu, rn_conv_pass(cpu->kernels, s, pass), weights, packed, 0 };
     j.panels = rn_gemm_panels(cpu->kernels, j.pass.cols);
     rn_parallel(cpu->threads,
-                (int64_t)j.pass.classes * j.pass.classes * j.pass.groups * j.panels, pack_panel, &j);
+                (int64_t)j.pass.classes * j.pass.classes * j.pass.groups * j.panels, pack_panel,
+                    &j);
 }

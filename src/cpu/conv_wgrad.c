@@ -1,23 +1,26 @@
 /*
  * conv_wgrad.c - weight gradient (A15): dW[(tap, channel)][k] = sum over positions of x dy.
  *
- * A task owns a tile of dW: a slice of its rows (tap, channel) and a chunk of its columns, for the whole
- * batch.  Leaf by leaf (A11) it gathers the positions of the leaf, the slice of x and the columns of dy
- * side by side, runs one chain over them, and adds the leaf into a binary counter of tree nodes.  So no
- * thread ever holds a part of another's sum, and no order depends on how many there are.  Where the slice
- * lies in one tap, positions whose x is outside the image are not visited.
+ * A task owns a tile of dW: a slice of its rows (tap, channel) and a chunk of its columns, for the
+ * whole batch.  Leaf by leaf (A11) it gathers the positions of the leaf, the slice of x and the
+ * columns of dy side by side, runs one chain over them, and adds the leaf into a binary counter of
+ * tree nodes.  So no thread ever holds a part of another's sum, and no order depends on how many
+ * there are.  Where the slice lies in one tap, positions whose x is outside the image are not
+ * visited.
  */
 #include "cpu/conv.h"
 
 #define POSITIONS 128         /* gathered at once */
-#define TILE_FLOATS (96 << 10) /* of a tile of dW: large, because x and dy are read again for every tile */
+/* of a tile of dW: large, because x and dy are read again for every tile */
+#define TILE_FLOATS (96 << 10)
 #define TILE_COLS 256
 #define STORE_ROWS 64
 
 struct job {
     const struct rn_cpu *cpu;
     const struct rn_conv_shape *shape;
-    struct rn_conv_pass x, dy;    /* how x is gathered (as forward), and dy (as a 1x1 convolution's) */
+    /* how x is gathered (as forward), and dy (as a 1x1 convolution's) */
+    struct rn_conv_pass x, dy;
     struct rn_conv_class taps, one;
     struct rn_slices slices;
     int chunk, chunks;            /* columns in a chunk; chunks of a group */
@@ -137,25 +140,28 @@ static struct rn_walk walk(const struct job *j, const struct tile *t, int n0, in
 
 struct operand { const float *a; size_t ld; };
 
-/* The tile's rows of x at `count` positions from number `at` of a walk: gathered, or in the matrix. */
+/* The tile's rows of x at `count` positions from number `at` of a walk: gathered, or in the matrix.
+ */
 static struct operand x_rows(const struct job *j, const struct tile *t, const struct scratch *s,
                              int64_t at, int count)
 {
     size_t depth = (size_t)j->taps.depth;
     if (j->matrix) return (struct operand){ j->matrix + (size_t)at * depth + t->begin, depth };
-    rn_conv_gather(j->cpu->kernels, s->x, j->ld, j->src, &j->x, &j->taps, t->group, t->begin, t->end,
+    rn_conv_gather(j->cpu->kernels, s->x, j->ld, j->src, &j->x, &j->taps, t->group, t->begin,
+                   t->end,
                    s->row, count);
     return (struct operand){ s->x, j->ld };
 }
 
-/* dy of `count` positions from number `at` of a walk, as a panel: gathered, or in place where a pixel of dy
- * is exactly one panel and the walk visits every pixel. */
+/* dy of `count` positions from number `at` of a walk, as a panel: gathered, or in place where a
+ * pixel of dy is exactly one panel and the walk visits every pixel. */
 static const float *dy_panel(const struct job *j, const struct tile *t, const struct scratch *s,
                              const struct rn_panel *panel, const struct rn_walk *w, int64_t at,
                              int count)
 {
     int64_t map = (int64_t)j->shape->P * j->shape->Q;
-    if (panel->cols == j->shape->K && panel->nr == panel->cols && rn_walk_rows(w) == (w->n1 - w->n0) * map)
+    if (panel->cols == j->shape->K && panel->nr == panel->cols &&
+        rn_walk_rows(w) == (w->n1 - w->n0) * map)
         return j->ddst + (size_t)(w->n0 * map + at) * (size_t)panel->nr;
     float *dy = s->dy + (size_t)(panel->begin - t->origin) * POSITIONS;
     rn_conv_gather(j->cpu->kernels, dy, (size_t)panel->nr, j->ddst, &j->dy, &j->one, t->group,
@@ -164,7 +170,8 @@ static const float *dy_panel(const struct job *j, const struct tile *t, const st
 }
 
 /* One leaf of the tile: chains over the positions of images n0 ... n1-1, from +0. */
-static void leaf_sums(const struct job *j, const struct tile *t, const struct scratch *s, float *sums,
+static void leaf_sums(const struct job *j, const struct tile *t, const struct scratch *s,
+                      float *sums,
                       int n0, int n1)
 {
     struct rn_walk w = walk(j, t, n0, n1);
@@ -208,7 +215,8 @@ static void add_leaf(const struct job *j, const struct tile *t, const struct scr
     }
 }
 
-/* The sums over all leaves: what is left over in the counter is folded from the newest to the oldest. */
+/* The sums over all leaves: what is left over in the counter is folded from the newest to the
+ * oldest. */
 static const float *fold(const struct job *j, const struct tile *t, const struct scratch *s)
 {
     const float *sums = NULL;
@@ -221,8 +229,8 @@ static const float *fold(const struct job *j, const struct tile *t, const struct
     return sums;
 }
 
-/* Rows begin ... end-1 of one tap of a finished panel to their places in OIHW.  Of merged groups, only
- * the blocks on the diagonal are weights. */
+/* Rows begin ... end-1 of one tap of a finished panel to their places in OIHW.  Of merged groups,
+ * only the blocks on the diagonal are weights. */
 static void store_rows(const struct job *j, const struct tile *t, const struct rn_panel *panel,
                        const float *sums, int begin, int end)
 {
@@ -230,7 +238,8 @@ static void store_rows(const struct job *j, const struct tile *t, const struct r
     int C = s->C / s->groups, K = s->K / s->groups, taps = s->R * s->S, tap = begin / j->x.run;
     for (int x = 0; x < panel->cols; x++) {
         int column = panel->begin + x, first = tap * j->x.run + column / K * C;
-        float *dw = j->dweights + (size_t)(t->group * j->x.cols + column) * (size_t)(C * taps) + tap;
+        float *dw = j->dweights + (size_t)(t->group * j->x.cols + column) * (size_t)(C * taps) +
+            tap;
         for (int k = RN_MAX(begin, first); k < RN_MIN(end, first + C); k++)
             dw[(size_t)(k - first) * (size_t)taps] =
                 rn_store(sums[(size_t)(k - begin) * (size_t)panel->nr + (size_t)x]);
@@ -323,7 +332,8 @@ static void run_im2col(struct job *j)
 }
 
 void rn_cpu_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
-                                    const float *ddst, const struct rn_conv_shape *s, void *workspace)
+                                    const float *ddst, const struct rn_conv_shape *s,
+                                        void *workspace)
 {
     const struct rn_cpu *cpu = dev;
     struct job j = plan(cpu, s);

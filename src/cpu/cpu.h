@@ -3,8 +3,8 @@
  *
  * Activations lie NHWC: the channels of a pixel are one contiguous run, which is what a GEMM over
  * channels wants and what vectors of channels want in every other op.  Lanes and threads are always
- * different outputs, never parts of one sum (A1), so vector width and thread count cannot be seen in
- * the bits.
+ * different outputs, never parts of one sum (A1), so vector width and thread count cannot be seen
+ * in the bits.
  */
 #ifndef RN_CPU_H
 #define RN_CPU_H
@@ -28,8 +28,8 @@ struct rn_tile { int mr, nr; rn_ukr *run; };
 struct rn_row { int n, i, j; };
 
 /* One tap of the gather: row (n, i, j) takes floats from ... from+count-1 of the run that starts at
- * pixel (i*step + dh, j*step + dw) of src[N][H][W][C], `channel` floats in, and spans `pixels` whole
- * pixels; what lies outside the image is +0 (A6). */
+ * pixel (i*step + dh, j*step + dw) of src[N][H][W][C], `channel` floats in, and spans `pixels`
+ * whole pixels; what lies outside the image is +0 (A6). */
 struct rn_tap {
     const float *src;
     int H, W, C, step, dh, dw, channel, pixels, from, count;
@@ -49,8 +49,8 @@ struct rn_kernels {
     /* dst = finish(acc); acc is destroyed; the pointers of `f` are those of this run of channels */
     void (*finish)(float *dst, float *acc, size_t n, const struct rn_finish *f);
     void (*sum)(float *dst, const float *a, const float *b, size_t n); /* dst = a + b, no F */
-    /* A17: s += g, q += g x over rows of C channels; g is 0 where y <= 0 if y is not NULL.  s, q and the
-     * coefficients a, b, c below are padded to a multiple of RN_PAD channels. */
+    /* A17: s += g, q += g x over rows of C channels; g is 0 where y <= 0 if y is not NULL.  s, q
+     * and the coefficients a, b, c below are padded to a multiple of RN_PAD channels. */
     void (*bn_sums)(double *s, double *q, const float *g, const float *y, const float *x,
                     size_t rows, size_t C);
     void (*bn_apply)(float *dst, const float *src, const float *add, const float *a, const float *b,
@@ -61,12 +61,14 @@ struct rn_kernels {
     void (*relu)(float *dst, const float *src, size_t n);
     void (*relu_gradient)(float *dsrc, const float *ddst, const float *dst, size_t n);
     void (*add)(float *dst, const float *a, const float *b, size_t n);
-    void (*axpy)(float *acc, float w, const float *x, size_t n);     /* acc = fma(w, x, acc), no F */
+    /* acc = fma(w, x, acc), no F */
+    void (*axpy)(float *acc, float w, const float *x, size_t n);
     /* A21: dst = F(lerp(ly, lerp(lx, a, b), lerp(lx, c, d))) */
     void (*bilinear)(float *dst, const float *a, const float *b, const float *c, const float *d,
                      float lx, float ly, size_t n);
     void (*sgd)(float *w, float *v, const float *g, size_t n, const struct rn_sgd *hp);
-    void (*adamw)(float *w, float *m, float *v, const float *g, size_t n, const struct rn_adamw *hp);
+    void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,
+                  const struct rn_adamw *hp);
 };
 
 extern const struct rn_kernels rn_kernels_avx512, rn_kernels_avx2, rn_kernels_neon,

@@ -1,7 +1,7 @@
 /*
- * gemm.c - panels, strips and slices: how a GEMM is cut.  No arithmetic here, and no cut is visible in
- * the bits (A1, A13).  Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS
- * 34(3), 2008; Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015.
+ * gemm.c - panels, strips and slices: how a GEMM is cut.  No arithmetic here, and no cut is visible
+ * in the bits (A1, A13).  Goto & van de Geijn, "Anatomy of high-performance matrix multiplication",
+ * ACM TOMS 34(3), 2008; Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015.
  */
 #include "cpu/gemm.h"
 

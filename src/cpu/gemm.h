@@ -1,9 +1,10 @@
 /*
  * gemm.h - the parts of a blocked GEMM that the passes of a convolution share.
  *
- * C[rows][cols] = A[rows][k] B[k][cols].  Columns are cut into panels as wide as a micro-kernel (the
- * last ones narrower, so that few columns waste few lanes), k into slices that fit a cache, rows into
- * strips as tall as a micro-kernel.  B is packed [panel][k][nr]; A is addressed by two strides.
+ * C[rows][cols] = A[rows][k] B[k][cols].  Columns are cut into panels as wide as a micro-kernel
+ * (the last ones narrower, so that few columns waste few lanes), k into slices that fit a cache,
+ * rows into strips as tall as a micro-kernel.  B is packed [panel][k][nr]; A is addressed by two
+ * strides.
  */
 #ifndef RN_GEMM_H
 #define RN_GEMM_H
@@ -27,8 +28,8 @@ static inline size_t rn_gemm_padded(const struct rn_kernels *k, int cols)
 void rn_gemm_strips(const struct rn_panel *p, size_t kc, const float *a, size_t rs, size_t cs,
                     const float *b, float *c, int rows, bool first);
 
-/* A run of (tap, channel) indices cut into slices of at most about `target`: parts of one tap where taps
- * are long, whole taps or (free) any cut where they are short. */
+/* A run of (tap, channel) indices cut into slices of at most about `target`: parts of one tap where
+ * taps are long, whole taps or (free) any cut where they are short. */
 struct rn_slices { int run, total, len, parts, count; };
 struct rn_slices rn_gemm_slices(int taps, int run, int target, int unit);
 void rn_gemm_slice(const struct rn_slices *s, int i, int *begin, int *end);

@@ -1,8 +1,8 @@
 /*
  * isa.c - the list of instruction sets, best first, and which of them this CPU has.
  *
- * A name caps what is used; nothing else of the program looks at the CPU.  `amx` is a name for later
- * numerics: fp32 runs on it as avx512 does.
+ * A name caps what is used; nothing else of the program looks at the CPU.  `amx` is a name for
+ * later numerics: fp32 runs on it as avx512 does.
  */
 #include "cpu/cpu.h"
 
@@ -11,7 +11,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool has_avx2(void) { return __builtin_cpu_supports("avx2") &&
+                             __builtin_cpu_supports("fma"); }
 
 static bool has_avx512(void)
 {
@@ -19,7 +20,8 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
 
-/* Leaf 7: AMX-TILE is bit 24 of EDX, AMX-BF16 bit 22; the system saves tiles if XCR0 has bits 17, 18. */
+/* Leaf 7: AMX-TILE is bit 24 of EDX, AMX-BF16 bit 22; the system saves tiles if XCR0 has bits 17,
+ * 18. */
 static bool has_amx(void)
 {
     unsigned a, b, c, d, low, high;

@@ -1,5 +1,5 @@
-/* kernels_avx2.c - the AVX2 + FMA instance: 16 registers of 8 floats.  Intel Haswell (2013) and AMD Zen
- * (2017) onwards. */
+/* kernels_avx2.c - the AVX2 + FMA instance: 16 registers of 8 floats.  Intel Haswell (2013) and AMD
+ * Zen (2017) onwards. */
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
 

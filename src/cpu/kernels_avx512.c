@@ -1,5 +1,5 @@
-/* kernels_avx512.c - the AVX-512 instance: 32 registers of 16 floats.  Intel Skylake-SP (2017) and AMD
- * Zen 4 (2022) onwards. */
+/* kernels_avx512.c - the AVX-512 instance: 32 registers of 16 floats.  Intel Skylake-SP (2017) and
+ * AMD Zen 4 (2022) onwards. */
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
 
@@ -43,7 +43,8 @@
 
 static const struct rn_tile tiles[] = {
     { 6, 64, ukr_6x4_avx512 },  { 2, 64, ukr_2x4_avx512 },  { 12, 32, ukr_12x2_avx512 },
-    { 3, 32, ukr_3x2_avx512 },  { 12, 16, ukr_12x1_avx512 }, { 3, 16, ukr_3x1_avx512 }, { 0, 0, NULL },
+    { 3, 32, ukr_3x2_avx512 },  { 12, 16, ukr_12x1_avx512 }, { 3, 16, ukr_3x1_avx512 }, { 0, 0,
+                                                                                          NULL },
 };
 
 #include "cpu/loops.inc"

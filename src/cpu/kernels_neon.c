@@ -1,5 +1,5 @@
-/* kernels_neon.c - the AArch64 instance: 32 registers of 4 floats; fused multiply-add and subnormals are
- * part of the base architecture. */
+/* kernels_neon.c - the AArch64 instance: 32 registers of 4 floats; fused multiply-add and
+ * subnormals are part of the base architecture. */
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
 

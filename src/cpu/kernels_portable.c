@@ -1,8 +1,10 @@
 /*
- * kernels_portable.c - the instance for any machine: vectors of 4 floats in the compiler's own terms.
+ * kernels_portable.c - the instance for any machine: vectors of 4 floats in the compiler's own
+ * terms.
  *
- * Where the compiler's target has no fma, it is emulated lane by lane as rn_soft_fmaf does (A4), without
- * branches so that it still runs on whatever vectors there are; about a tenth of the speed of hardware.
+ * Where the compiler's target has no fma, it is emulated lane by lane as rn_soft_fmaf does (A4),
+ * without branches so that it still runs on whatever vectors there are; about a tenth of the speed
+ * of hardware.
  */
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
@@ -14,7 +16,7 @@
 
 typedef float vec4 __attribute__((vector_size(16)));
 typedef double pair __attribute__((vector_size(16)));
-typedef int64_t pair_bits __attribute__((vector_size(16)));
+typedef uint64_t pair_bits __attribute__((vector_size(16)));
 
 static inline vec4 vload(const float *p)
 {
@@ -25,16 +27,12 @@ static inline vec4 vload(const float *p)
 
 static inline void vstore(float *p, vec4 v) { memcpy(p, &v, sizeof v); }
 
-/* Two lanes as doubles, and back.  gcc 12 builds a vector of doubles straight from the doubles that its
- * floats were rounded from, and so loses the rounding: hence the processor's own conversions, or a value
- * that the compiler cannot look through. */
+/* Two lanes as doubles.  gcc 12 builds a vector of doubles straight from the doubles that its
+ * floats were rounded from, and so loses the rounding: hence the processor's own conversions, or a
+ * value that the compiler cannot look through. */
 #if defined(__SSE2__)
 static inline pair widen_low(vec4 v) { return _mm_cvtps_pd(v); }
 static inline pair widen_high(vec4 v) { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); }
-static inline vec4 narrow(pair lo, pair hi)
-{
-    return _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi));
-}
 #else
 static inline vec4 opaque(vec4 v)
 {
@@ -53,11 +51,6 @@ static inline pair widen_high(vec4 v)
     vec4 w = opaque(v);
     return (pair){ w[2], w[3] };
 }
-
-static inline vec4 narrow(pair lo, pair hi)
-{
-    return opaque((vec4){ (float)lo[0], (float)lo[1], (float)hi[0], (float)hi[1] });
-}
 #endif
 
 #if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
@@ -67,15 +60,23 @@ static inline vec4 vfma(vec4 x, vec4 y, vec4 z)
                    __builtin_fmaf(x[2], y[2], z[2]), __builtin_fmaf(x[3], y[3], z[3]) };
 }
 #else
-/* rn_soft_fmaf up to its last rounding, for two lanes: the sum rounded to odd. */
+static inline vec4 narrow(pair lo, pair hi)
+{
+#if defined(__SSE2__)
+    return _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi));
+#else
+    return opaque((vec4){ (float)lo[0], (float)lo[1], (float)hi[0], (float)hi[1] });
+#endif
+}
+
+/* rn_soft_fmaf up to its last rounding, for two lanes: the sum rounded to odd where it is inexact.
+ */
 static inline pair odd_sum(pair x, pair y, pair c)
 {
     pair p = x * y, s = p + c, b = s - p, e = (p - (s - b)) + (c - b), zero = { 0, 0 };
-    pair_bits u = (pair_bits)s;
-    pair_bits even = (u & 1) - 1; /* all ones where the last bit is 0 */
-    pair_bits inexact = (pair_bits)(e != zero) & (pair_bits)(s - s == zero); /* and s finite */
-    pair_bits back = (pair_bits)(e > zero) ^ (pair_bits)(s > zero); /* all ones: towards zero */
-    return (pair)(u + ((back | 1) & inexact & even));
+    pair_bits u = (pair_bits)s, inward = (u ^ (pair_bits)e) >> 63;
+    pair_bits inexact = (pair_bits)(e > zero) | (pair_bits)(e < zero);
+    return (pair)((((u - inward) | 1) & inexact) | (u & ~inexact));
 }
 
 static inline vec4 vfma(vec4 x, vec4 y, vec4 z)
@@ -110,7 +111,8 @@ static inline vec4 vfma(vec4 x, vec4 y, vec4 z)
 #include "cpu/gemm_ukr.inc"
 
 static const struct rn_tile tiles[] = {
-    { 3, 8, ukr_3x2_portable }, { 1, 8, ukr_1x2_portable }, { 3, 4, ukr_3x1_portable }, { 0, 0, NULL },
+    { 3, 8, ukr_3x2_portable }, { 1, 8, ukr_1x2_portable }, { 3, 4, ukr_3x1_portable }, { 0, 0,
+                                                                                          NULL },
 };
 
 #include "cpu/loops.inc"

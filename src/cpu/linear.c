@@ -1,4 +1,5 @@
-/* linear.c - the linear layer as a 1x1 convolution on 1x1 maps (A16); weights are packed at each call. */
+/* linear.c - the linear layer as a 1x1 convolution on 1x1 maps (A16); weights are packed at each
+ * call. */
 #include "cpu/conv.h"
 #include "cpu/slots.h"
 

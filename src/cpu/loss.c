@@ -34,7 +34,8 @@ static void image_task(void *arg, int64_t n, int worker)
         distance = distance + d;
     }
     double L = rn_log(sum), share = smoothing / K;
-    j->loss[n] = -(((1 - smoothing) * (((double)x[target] - max) - L)) + (share * (distance - K * L)));
+    j->loss[n] = -(((1 - smoothing) * (((double)x[target] - max) - L)) + (share * (distance - K *
+                                                                                   L)));
     if (!j->dlogits) return;
     float *dx = j->dlogits + (size_t)n * (size_t)K;
     for (int k = 0; k < K; k++) {

@@ -1,8 +1,8 @@
 /*
  * ops.c - the table of the CPU backend, its device and the layout of its tensors.
  *
- * Convolution stands in conv*.c over gemm.c, everything per instruction set in kernels_*.c (listed in
- * isa.c), the rest in one file an op.
+ * Convolution stands in conv*.c over gemm.c, everything per instruction set in kernels_*.c (listed
+ * in isa.c), the rest in one file an op.
  */
 #include "cpu/batchnorm.h"
 #include "cpu/conv.h"

@@ -1,9 +1,9 @@
 /*
  * pool.c - max, average and global average pooling (A19, A20).
  *
- * A task is one row of the written map.  Backward passes collect: each input goes through the windows
- * that cover it in (oh, ow) order, so that nothing is scattered and no two tasks write one place.
- * Channels are the inner loop everywhere; no rule here has an fma, so plain loops will do.
+ * A task is one row of the written map.  Backward passes collect: each input goes through the
+ * windows that cover it in (oh, ow) order, so that nothing is scattered and no two tasks write one
+ * place. Channels are the inner loop everywhere; no rule here has an fma, so plain loops will do.
  */
 #include "cpu/slots.h"
 
@@ -58,7 +58,8 @@ static void max_window(const struct job *j, int64_t n, int p, int q)
     bool first = true;
     for (int kh = r.begin; kh < r.end; kh++)
         for (int kw = t.begin; kw < t.end; kw++) {
-            const float *x = j->src + at(n, p * s->stride - s->pad + kh, q * s->stride - s->pad + kw,
+            const float *x = j->src + at(n, p * s->stride - s->pad + kh, q * s->stride - s->pad +
+                                         kw,
                                          s->H, s->W, s->C);
             int tap = kh * s->S + kw;
             if (first) {
@@ -155,7 +156,8 @@ void rn_cpu_avgpool_forward(void *dev, float *dst, const float *src, const struc
     rn_parallel(cpu->threads, (int64_t)s->N * s->P, avgpool_task, &j);
 }
 
-void rn_cpu_avgpool_backward(void *dev, float *dsrc, const float *ddst, const struct rn_pool_shape *s)
+void rn_cpu_avgpool_backward(void *dev, float *dsrc, const float *ddst,
+                             const struct rn_pool_shape *s)
 {
     const struct rn_cpu *cpu = dev;
     struct job j = { .shape = s, .dst = dsrc, .src = ddst };

@@ -1,4 +1,5 @@
-/* resize.c - bilinear resize with half-pixel centres and its gradient (A21), channels in vectors. */
+/* resize.c - bilinear resize with half-pixel centres and its gradient (A21), channels in vectors.
+ */
 #include "cpu/slots.h"
 
 struct job {
@@ -23,7 +24,8 @@ static struct place place(int d, int in, int out)
 static const float *pixel(const struct job *j, int64_t n, int h, int w)
 {
     const struct rn_resize_shape *s = j->shape;
-    return j->src + (((size_t)n * (size_t)s->H + (size_t)h) * (size_t)s->W + (size_t)w) * (size_t)s->C;
+    return j->src + (((size_t)n * (size_t)s->H + (size_t)h) * (size_t)s->W + (size_t)w) *
+        (size_t)s->C;
 }
 
 /* One output row. */
@@ -82,7 +84,8 @@ static void backward_task(void *arg, int64_t row, int worker)
     for (size_t i = 0; i < (size_t)s->W * C; i++) acc[i] = rn_store(acc[i]);
 }
 
-void rn_cpu_resize_backward(void *dev, float *dsrc, const float *ddst, const struct rn_resize_shape *s)
+void rn_cpu_resize_backward(void *dev, float *dsrc, const float *ddst,
+                            const struct rn_resize_shape *s)
 {
     struct job j = { dev, s, dsrc, ddst };
     rn_parallel(j.cpu->threads, (int64_t)s->N * s->H, backward_task, &j);

@@ -15,7 +15,8 @@ void rn_cpu_linear_backward_weights(void *dev, float *dweights, float *dbias, co
                                     void *workspace);
 
 void rn_cpu_relu_forward(void *dev, float *dst, const float *src, size_t count);
-void rn_cpu_relu_backward(void *dev, float *dsrc, const float *ddst, const float *dst, size_t count);
+void rn_cpu_relu_backward(void *dev, float *dsrc, const float *ddst, const float *dst,
+                          size_t count);
 void rn_cpu_add(void *dev, float *dst, const float *a, const float *b, size_t count);
 void rn_cpu_accumulate(void *dev, float *dst, const float *src, size_t count);
 int rn_cpu_finite(void *dev, const float *src, size_t count);
@@ -32,7 +33,8 @@ void rn_cpu_global_avgpool_forward(void *dev, float *dst, const float *src,
 void rn_cpu_global_avgpool_backward(void *dev, float *dsrc, const float *ddst,
                                     const struct rn_pool_shape *s);
 
-void rn_cpu_resize_forward(void *dev, float *dst, const float *src, const struct rn_resize_shape *s);
+void rn_cpu_resize_forward(void *dev, float *dst, const float *src,
+                           const struct rn_resize_shape *s);
 void rn_cpu_resize_backward(void *dev, float *dsrc, const float *ddst,
                             const struct rn_resize_shape *s);
 

@@ -1,5 +1,5 @@
-/* unroll.h - full unrolling of a short constant loop, in each compiler's words: tiles of vectors stay in
- * registers only when their loops are gone. */
+/* unroll.h - full unrolling of a short constant loop, in each compiler's words: tiles of vectors
+ * stay in registers only when their loops are gone. */
 #ifndef RN_UNROLL_H
 #define RN_UNROLL_H
 

@@ -101,7 +101,7 @@ CASES = [
     ("sgd, cosine", ["--opt", "sgd", "--lr-scheduler", "cosine"], sgd, lambda o: schedulers.CosineAnnealingLR(o, 2)),
     ("sgd, step", ["--opt", "sgd", "--lr-scheduler", "step"], sgd, lambda o: schedulers.StepLR(o, 1)),
     ("sgd, constant", ["--opt", "sgd", "--lr-scheduler", "constant"], sgd, lambda o: schedulers.ConstantLR(o)),
-    ("sgd, one-cycle", ["--opt", "sgd", "--lr-scheduler", "onecycle"], sgd,
+    ("sgd, one-cycle", ["--opt", "sgd", "--lr-scheduler", "onecycle", "--max-steps", 5], sgd,
      lambda o: schedulers.OneCycleLR(o, 0.1, total_steps=100)),
     ("adamw, plateau", ["--opt", "adamw", "--lr", "0.001", "--lr-scheduler", "plateau"], adamw,
      lambda o: schedulers.ReduceLROnPlateau(o)),

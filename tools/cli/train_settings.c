@@ -36,7 +36,7 @@ const struct opt tool_train_rows[] = {
     { "workers", OPT_INT, "1", 0, 64, NULL, "N", "threads that prepare batches ahead", G_DATA },
     { "weights", OPT_TEXT, NULL, 0, 0, NULL, "FILE",
       "start from these; a head of other classes is new", G_TRAIN },
-    { "epochs", OPT_INT, NULL, 1, 1e6, NULL, "N", "in all; default: demo 6, else 30", G_TRAIN },
+    { "epochs", OPT_INT, NULL, 1, 1e6, NULL, "N", "in all; default: demo 5, else 30", G_TRAIN },
     { "max-steps", OPT_INT, NULL, 0, BIG, NULL, "N", "stop after step N, counted from the start",
       G_TRAIN },
     { "batch-size", OPT_INT, NULL, 1, 65536, NULL, "N", "default: demo 64, else 128", G_TRAIN },
@@ -54,7 +54,7 @@ const struct opt tool_train_rows[] = {
       G_TRAIN },
     { "amp", OPT_CHOICE, "off", 0, 0, "off|bf16|fp16", NULL, "mixed precision", G_TRAIN },
     { "opt", OPT_CHOICE, "sgd", 0, 0, "sgd|adamw", NULL, "optimiser", G_OPT },
-    { "lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "peak rate; default: sgd 0.1, adamw 0.001", G_OPT },
+    { "lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "peak rate; default: sgd 0.1 (demo 0.02), adamw 0.001", G_OPT },
     { "head-lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "of fc.*; default: lr", G_OPT },
     { "momentum", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of sgd, unless one-cycle moves it",
       G_OPT },
@@ -188,10 +188,10 @@ rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d)
     rn_status st;
     if ((st = settle(o, "stem", "imagenet"))) return st;
     if ((st = settle(o, "augment", demo ? "none" : "crop:4,flip"))) return st;
-    if ((st = settle(o, "epochs", demo ? "6" : "30"))) return st;
+    if ((st = settle(o, "epochs", demo ? "5" : "30"))) return st;
     if ((st = settle(o, "batch-size", demo ? "64" : "128"))) return st;
     if ((st = settle(o, "lr-scheduler", demo ? "onecycle" : "cosine"))) return st;
-    if ((st = settle(o, "lr", sgd ? "0.1" : "0.001"))) return st;
+    if ((st = settle(o, "lr", !sgd ? "0.001" : demo ? "0.02" : "0.1"))) return st;
     if ((st = settle(o, "head-lr", opt_text(o, "lr")))) return st;
     if ((st = settle(o, "weight-decay", sgd ? "0.0005" : "0.01"))) return st;
     if ((st = settle_number(o, "num-classes", d->classes))) return st;
