@@ -144,6 +144,13 @@ else fail "installed programs, headers and library work" "$(why)"; fi
 
 # -- peers -------------------------------------------------------------------------------------------
 stage "peers"
+# RESNET_PTH names a folder of checkpoints that PyTorch wrote elsewhere; without it only those made here are read.
+if [ -f build/peers/ready ] && ! late "check_pth"; then
+    run build/peers/bin/python tests/peers/check_pth.py --convert ./convert ${RESNET_PTH:+"$RESNET_PTH"/*}
+    if [ $status = 0 ]; then pass "check_pth: $(tail -n 1 "$T/out")"; else fail "check_pth" "$(tail -n 1 "$T/out")"; fi
+else
+    skip "check_pth: no build/peers (make peers), or no time"
+fi
 for script in torch_step load_checkpoint; do
     if [ ! -f build/peers/ready ]; then skip "$script: no build/peers (make peers)"; continue; fi
     late "$script" && continue

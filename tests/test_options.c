@@ -193,10 +193,10 @@ static void refuse_file(const char *content, size_t bytes, const char *word, con
 static void test_config(void)
 {
     static const char text[] = "\xef\xbb\xbf# a comment\r\n\r\n  lr = 0.25   # and why\r\nhash = true\r\n"
-                               "output = /a#b/c\nlr=0.5\nbatch-size = 32";
+                               "output = /a#b/c\nbatch-size = 32";
     struct opt_set o;
     CHECK_OK(parse_file(&o, text, sizeof text - 1, "--batch-size 16"));
-    CHECK(opt_real(&o, "lr") == 0.5 && opt_source_of(&o, "lr") == OPT_FILE);
+    CHECK(opt_real(&o, "lr") == 0.25 && opt_source_of(&o, "lr") == OPT_FILE);
     CHECK(opt_switch(&o, "hash") && !strcmp(opt_text(&o, "output"), "/a#b/c"));
     CHECK(opt_int(&o, "batch-size") == 16 && opt_source_of(&o, "batch-size") == OPT_FLAG);
     opt_end(&o);
@@ -207,6 +207,7 @@ static void test_config(void)
 static void test_config_refusals(void)
 {
     refuse_file("lr = 1\nlearning = 2\n", 20, ":2", "learning");
+    refuse_file("lr = 1\nhash = true\nlr = 1\n", 26, ":3: lr", "line 1");
     refuse_file("lr = abc\n", 9, ":1: lr", "abc");
     refuse_file("\n\nlr 3\n", 7, ":3", "key = value");
     refuse_file("lr =\n", 5, ":1: lr", "missing");

@@ -231,11 +231,17 @@ static void test_misfits(void)
     *value = rn_float(0x7f800000);
     check_refused(&c, file, RN_EINPUT, "layer2.0.bn1.running_var[5] is not finite");
     *value = kept;
+    *value = -0x1p-6f;
+    check_refused(&c, file, RN_EINPUT, "layer2.0.bn1.running_var[5] is -0.015625");
+    *value = kept;
     struct rn_train_config d = c;
     d.arch.stem = RN_STEM_CIFAR_POOL; /* the same shapes under another name */
     check_refused(&d, file, RN_EINPUT, "conv1.weight belongs to stem 3x3s2");
     d = c;
+    d.arch.classes = 2;
+    CHECK(rn_train_config_check(&d) == RN_EUSAGE && strstr(rn_error(), "2 classes, but tiny"));
     d.arch.classes = 4;
+    CHECK_OK(rn_train_config_check(&d));
     check_refused(&d, file, RN_EINPUT, "fc.weight: the file has [3, 8], the net [4, 8]");
     struct tiny x = tiny_begin(&d, 1);
     CHECK(rn_load_weights(rn_trainer_net(x.t), file, false) == RN_EINPUT);
@@ -275,6 +281,65 @@ static void test_other_settings(void)
     rn_value_free(there);
     rn_value_free(now);
     rn_value_free(same);
+    remove_folder(folder);
+}
+
+/* Hides a key of a dictionary for as long as it is called something else. */
+static char *key_of(struct rn_value *dict, const char *key)
+{
+    for (size_t i = 0; i + 1 < dict->count; i += 2)
+        if (!strcmp(dict->item[i]->text, key)) return dict->item[i]->text;
+    CHECK_MSG(false, "no key %s", key);
+    return NULL;
+}
+
+/* Weights without the optimiser's state, or without resnet_c and epoch, are not to be resumed. */
+static void test_incomplete(void)
+{
+    struct rn_train_config c = tiny_config();
+    const char *folder = make_folder();
+    struct rn_checkpoint *file = one_step(&c, folder);
+    char *optimizer = key_of(file->root, "optimizer_state_dict");
+    char *epoch = key_of(file->root, "epoch");
+    optimizer[0] = 'O';
+    check_refused(&c, file, RN_EINPUT, "holds weights only (no optimizer_state_dict)");
+    optimizer[0] = 'o';
+    file->own = NULL;
+    struct tiny x = tiny_begin(&c, 1);
+    CHECK_OK(rn_trainer_resume(x.t, file, false)); /* another program's: weights, momentum, epoch */
+    tiny_end(&x);
+    epoch[0] = 'E';
+    check_refused(&c, file, RN_EINPUT, "holds weights only (no epoch)");
+    rn_checkpoint_free(file);
+    remove_folder(folder);
+}
+
+/* A finished run's own figures outlive its resumption; those of another step do not. */
+static void test_kept_figures(void)
+{
+    static const char json[] = "{\"steps\": 6, \"images_per_second\": 12.5, \"seconds\": 3,"
+                               " \"peak_rss_mb\": 40.25}";
+    const char *folder = make_folder();
+    struct rn_summary s = { .steps = 6, .seconds = 0.5 };
+    struct rn_run *run;
+    CHECK_OK(open_run(&run, folder, NULL, false, 0, 0));
+    rn_run_keep_figures(run, &s);
+    CHECK(s.seconds == 0.5); /* there is no summary yet */
+    CHECK_OK(rn_run_summary(run, json));
+    s.steps = 5;
+    rn_run_keep_figures(run, &s);
+    CHECK(s.seconds == 0.5);
+    s.steps = 6;
+    rn_run_keep_figures(run, &s);
+    CHECK(s.seconds == 3 && s.images_per_second == 12.5 && s.peak_rss_mb == 40.25);
+    CHECK_OK(rn_run_summary(run, "not JSON"));
+    rn_run_keep_figures(run, &s);
+    CHECK(s.seconds == 3);
+    char *inside = rn_path_join(folder, "summary.json/run");
+    struct rn_run *none;
+    CHECK(open_run(&none, inside, NULL, false, 0, 0) == RN_EIO); /* under a file */
+    rn_free(inside);
+    rn_run_close(run);
     remove_folder(folder);
 }
 
@@ -357,7 +422,8 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_summary),        RN_TEST_ROW(test_diverging_run),
         RN_TEST_ROW(test_replay),         RN_TEST_ROW(test_misfits),
         RN_TEST_ROW(test_other_settings), RN_TEST_ROW(test_sequential_names),
-        RN_TEST_ROW(test_no_memory),
+        RN_TEST_ROW(test_no_memory),      RN_TEST_ROW(test_incomplete),
+        RN_TEST_ROW(test_kept_figures),
     };
     return rn_test_main("test_train_files", rows, RN_COUNT(rows), argc, argv);
 }

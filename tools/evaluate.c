@@ -99,12 +99,32 @@ static rn_status choose_arch(struct rn_arch *a, struct session *s)
     return arch ? rn_arch_named(a, arch, a->stem, a->classes) : RN_OK;
 }
 
+/* A net's answers mean its own classes; other classes' labels would make the accuracy nonsense. */
+static rn_status check_names(const struct session *s)
+{
+    const struct rn_value *v = rn_dict_get(s->file->own, "class_names");
+    size_t there = v && v->kind == RN_LIST ? v->count : 0, here = (size_t)s->data->classes;
+    for (size_t i = 0; there && i < RN_MAX(there, here); i++) {
+        const struct rn_value *item = i < there ? v->item[i] : NULL;
+        const char *a = item && item->kind == RN_STRING ? item->text : "(none)";
+        const char *b = i < here ? s->data->class_names[i] : "(none)";
+        char shown[80];
+        if (strcmp(a, b))
+            return rn_fail(RN_EINPUT, "%s: class %zu is \"%s\", in %s of %dx%d it is \"%s\"",
+                           s->file->path, i, rn_printable(shown, sizeof shown, a, strlen(a)),
+                           s->data->spec, s->data->height, s->data->width, b);
+    }
+    return RN_OK;
+}
+
 static rn_status open_data(struct session *s, const struct rn_arch *a)
 {
     const char *spec = opt_text(&s->o, "data");
     bool train = !strcmp(opt_text(&s->o, "split"), "train");
+    bool sized = spec && strchr(spec, ':'); /* explicit data outrank the stored size */
     if (!spec) spec = rn_checkpoint_text(s->file, "data");
     int64_t size = opt_text(&s->o, "image-size") ? opt_int(&s->o, "image-size")
+                   : sized                       ? 0
                                                  : rn_checkpoint_int(s->file, "image_size", 0);
     rn_status st =
         rn_dataset_open(&s->data, spec ? spec : "demo", size > 0 && size <= 4096 ? (int)size : 0);
@@ -112,6 +132,7 @@ static rn_status open_data(struct session *s, const struct rn_arch *a)
     if (a->classes < s->data->classes)
         return rn_fail(RN_EINPUT, "%s: fc.weight has %d classes, %s has %d", s->file->path,
                        a->classes, s->data->spec, s->data->classes);
+    if ((st = check_names(s))) return st;
     if (s->data->height != s->data->width)
         return rn_fail(RN_EINPUT, "images of %s are %dx%d; the net wants squares", s->data->spec,
                        s->data->height, s->data->width);

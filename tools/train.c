@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 struct session {
@@ -27,6 +28,7 @@ struct session {
     struct rn_run *run;
     struct rn_progress progress;
     bool hash, json, quiet;
+    bool inexact; /* resumed from a checkpoint that does not hold all the state */
     char build[160];
 };
 
@@ -38,14 +40,29 @@ struct session {
 #define COMPILER "an unknown compiler"
 #endif
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, stop_seconds, stop_nanoseconds;
 
-static void on_signal(int number) { stop_signal = number; }
+/* The first signal finishes the step and saves.  A second within a second of it is the same wish
+ * told twice, as timeout(1) does to a child and its group; a later one ends at once. */
+static void on_signal(int number)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!stop_signal) {
+        stop_seconds = (sig_atomic_t)now.tv_sec;
+        stop_nanoseconds = (sig_atomic_t)now.tv_nsec;
+        stop_signal = number;
+        return;
+    }
+    int64_t passed = (int64_t)now.tv_sec - stop_seconds;
+    if (passed < 1 || (passed == 1 && now.tv_nsec < stop_nanoseconds)) return;
+    signal(number, SIG_DFL);
+    raise(number); /* delivered as this handler returns */
+}
 
-/* The first signal finishes the step and saves; the second ends at once. */
 static void catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -66,14 +83,19 @@ static rn_status prepare(struct session *s)
         if ((st = tool_train_adopt_checkpoint(o, s->file))) return st;
     } else if (opt_given(o, "more-epochs")) {
         return rn_fail(RN_EUSAGE, "--more-epochs needs --resume");
+    } else if (opt_text(o, "weights")) {
+        if ((st = rn_checkpoint_open(&s->file, opt_text(o, "weights")))) return st;
+        if (!opt_given(o, "arch") && (st = tool_train_adopt_shapes(o, s->file))) return st;
     }
     /* A misspelt architecture is cheaper to refuse before the data is read. */
-    if ((st = rn_arch_named(&arch, opt_text(o, "arch"), RN_STEM_IMAGENET, 2))) return st;
+    if (strcmp(opt_text(o, "arch"), TOOL_CUSTOM) &&
+        (st = rn_arch_named(&arch, opt_text(o, "arch"), RN_STEM_IMAGENET, 2)))
+        return st;
     int size = opt_text(o, "image-size") ? (int)opt_int(o, "image-size") : 0;
     if ((st = rn_dataset_open(&s->data, opt_text(o, "data"), size))) return st;
     if ((st = tool_train_settle(o, s->data))) return st;
     if (!(s->arguments = opt_values(o))) return RN_ENOMEM;
-    if ((st = tool_train_config(&s->config, o, s->data))) return st;
+    if ((st = tool_train_config(&s->config, o, s->data, s->file))) return st;
     s->config.hash_steps = s->hash;
     s->config.build = s->build;
     s->config.arguments = s->arguments;
@@ -83,13 +105,12 @@ static rn_status prepare(struct session *s)
 /* The trainer at its first step: fresh, fine-tuning, or where a checkpoint stopped. */
 static rn_status create_trainer(struct session *s)
 {
-    const char *weights = opt_text(&s->o, "weights");
     rn_status st = rn_trainer_create(&s->trainer, &s->config, s->device.ops, s->device.dev);
-    if (!st && s->file) {
+    if (!st && opt_text(&s->o, "resume")) {
         st = rn_trainer_resume(s->trainer, s->file, opt_switch(&s->o, "force"));
-    } else if (!st && weights) {
-        st = rn_checkpoint_open(&s->file, weights);
-        if (!st) st = rn_load_weights(rn_trainer_net(s->trainer), s->file, true);
+        s->inexact = !s->file->own;
+    } else if (!st && s->file) {
+        st = rn_load_weights(rn_trainer_net(s->trainer), s->file, true);
     }
     rn_checkpoint_free(s->file);
     s->file = NULL;
@@ -158,7 +179,8 @@ static rn_status dry_run(struct session *s)
     struct rn_net *net;
     struct rn_text t = {0};
     size_t arena;
-    rn_status st = rn_net_arena_bytes(&arena, &n, s->device.ops, s->device.dev);
+    rn_status st = rn_train_config_check(c);
+    if (!st) st = rn_net_arena_bytes(&arena, &n, s->device.ops, s->device.dev);
     n.batch = 0;
     n.eval_batch = 1;
     if (!st) st = rn_net_create(&net, &n, s->device.ops, s->device.dev);
@@ -223,15 +245,20 @@ static rn_status begin_log(struct session *s)
     if (!st) st = rn_run_log(s->run, t.data);
     if (!st) say(s, t.data);
     rn_text_free(&t);
-    return st;
+    if (st || !s->inexact) return st;
+    static const char line[] = "this checkpoint does not hold all the state of a run (no "
+                               "resnet_c): the continuation is not exact";
+    say(s, line);
+    return rn_run_log(s->run, line);
 }
 
 /* summary.json, the result on stdout, and the verdict on --target-acc. */
-static rn_status conclude(struct session *s, double started)
+static rn_status conclude(struct session *s, double started, bool idle)
 {
     struct rn_summary sum = { .seconds = rn_seconds() - started, .threads = s->device.threads };
     struct rn_text json = {0}, line = {0};
     rn_trainer_summary(s->trainer, &sum);
+    if (idle) rn_run_keep_figures(s->run, &sum);
     rn_status st = rn_summary_text(&json, &sum);
     rn_text_add(&line, "val_acc ");
     rn_text_fixed(&line, RN_MAX(sum.val_acc, 0), 2);
@@ -266,9 +293,10 @@ static rn_status train(struct session *s)
     rn_status st = create_trainer(s);
     if (!st) st = open_run(s);
     if (!st) st = begin_log(s);
+    int64_t before = st ? 0 : rn_trainer_steps(s->trainer);
     if (!st) st = rn_train(s->trainer, s->run, &o);
     if (st == RN_EFAIL || st == RN_EINTR) rn_run_log(s->run, rn_error());
-    return st ? st : conclude(s, started);
+    return st ? st : conclude(s, started, before > 0 && rn_trainer_steps(s->trainer) == before);
 }
 
 /* -- replay ------------------------------------------------------------------------------------ */
@@ -292,6 +320,11 @@ static rn_status run(struct session *s)
     rn_status st = RN_OK;
     if (earlier && opt_text(o, "resume"))
         return rn_fail(RN_EUSAGE, "--verify-run starts from the beginning; it excludes --resume");
+    /* Both may come along in an earlier run's args.conf; only a flag says them on purpose. */
+    if (opt_source_of(o, "weights") == OPT_FLAG && opt_text(o, "resume"))
+        return rn_fail(RN_EUSAGE, "--weights begins a run, --resume goes on with one; give one");
+    if (opt_source_of(o, "force") == OPT_FLAG && opt_switch(o, "force") && !opt_text(o, "resume"))
+        return rn_fail(RN_EUSAGE, "--force needs --resume");
     if (earlier) st = tool_train_adopt_run(o, earlier);
     if (!st) st = prepare(s);
     if (st) return st;

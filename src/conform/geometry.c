@@ -1,7 +1,6 @@
 /* geometry.c - convolution geometries to and from words; see geometry.h. */
 #include "conform/geometry.h"
 
-#include <stdio.h>
 
 #define LIMIT 65536 /* of every number: products of two stay far inside an int */
 
@@ -64,10 +63,4 @@ rn_status rn_geometry_parse(struct rn_conv_shape *s, const char *text)
     s->P = (s->H + 2 * s->pad - s->R) / s->stride + 1;
     s->Q = (s->W + 2 * s->pad - s->S) / s->stride + 1;
     return RN_OK;
-}
-
-void rn_geometry_text(char out[RN_GEOMETRY_CHARS], const struct rn_conv_shape *s)
-{
-    snprintf(out, RN_GEOMETRY_CHARS, "n%dc%dh%dw%dk%dr%ds%du%da%dg%d", s->N, s->C, s->H, s->W, s->K,
-             s->R, s->S, s->stride, s->pad, s->groups);
 }

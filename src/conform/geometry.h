@@ -17,7 +17,5 @@
 
 /* Fills *s, P and Q included.  RN_EUSAGE names the letter, its value and the limit. */
 rn_status rn_geometry_parse(struct rn_conv_shape *s, const char *text);
-/* The whole word, u, a and g always written; reads back as the same shape. */
-void rn_geometry_text(char out[RN_GEOMETRY_CHARS], const struct rn_conv_shape *s);
 
 #endif /* RN_CONFORM_GEOMETRY_H */

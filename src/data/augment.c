@@ -39,7 +39,8 @@ static rn_status take_item(struct rn_augment *a, const char *name, const char *a
     int64_t padding;
     if (strcmp(name, "crop") == 0) {
         if (!argument || !rn_parse_int(&padding, argument) || padding < 1 || padding > MAX_PADDING)
-            return rn_fail(RN_EUSAGE, "augmentation crop:%s: the padding is a number from 1 to %d",
+            return rn_fail(RN_EUSAGE, "augmentation crop%s%s: the padding is a number from 1 to %d",
+                           argument && *argument ? ":" : "",
                            argument ? rn_shown(argument).text : "", MAX_PADDING);
         if (a->crop_padding) return rn_fail(RN_EUSAGE, "augmentation crop is given twice");
         a->crop_padding = (int)padding;

@@ -9,8 +9,6 @@
 
 #include "base/base.h"
 
-#define RN_MAX_CLASSES 100000
-
 /* One split: `count` images of [channels][height][width] bytes, RGB planes (CHW), and labels. */
 struct rn_split {
     int64_t count;

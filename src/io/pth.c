@@ -103,7 +103,7 @@ static rn_status read_pickle(struct rn_pickle *p, uint64_t tensor_limit, struct 
     return s ? s : rn_pickle_tree(p, id, tensor_limit, root, pending);
 }
 
-rn_status rn_pth_read_zip(struct rn_value **root, const struct rn_source *source)
+static rn_status read_zip(struct rn_value **root, const struct rn_source *source)
 {
     struct rn_zip zip;
     struct zip_context c = { .zip = &zip };
@@ -162,7 +162,7 @@ rn_status rn_pth_read(struct rn_value **root, enum rn_format *format, const char
     if (s) return s;
     s = rn_sniff(&source, &f);
     if (!s) switch (f) {
-        case RN_FORMAT_PTH_ZIP: s = rn_pth_read_zip(root, &source); break;
+        case RN_FORMAT_PTH_ZIP: s = read_zip(root, &source); break;
         case RN_FORMAT_PTH_STREAM: s = rn_pth_read_stream(root, &source); break;
         case RN_FORMAT_PTH_TAR: s = rn_pth_read_tar(root, &source); break;
         case RN_FORMAT_PICKLE: s = read_bare(root, &source); break;

@@ -17,7 +17,6 @@ typedef rn_status rn_storage_reader(void *context, const struct rn_storage *st, 
 rn_status rn_pending_fill(struct rn_pending_list *list, const char *path, rn_storage_reader *read,
                           void *context);
 
-rn_status rn_pth_read_zip(struct rn_value **root, const struct rn_source *source);
 rn_status rn_pth_read_stream(struct rn_value **root, const struct rn_source *source);
 rn_status rn_pth_read_tar(struct rn_value **root, const struct rn_source *source);
 

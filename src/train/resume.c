@@ -153,14 +153,11 @@ static rn_status read_own(struct rn_state *s, int64_t *updates, const struct rn_
 static rn_status read_foreign(struct rn_state *s, int64_t *updates, const struct rn_trainer *t,
                               const struct rn_checkpoint *c)
 {
-    const struct rn_value *epoch = rn_dict_get(c->root, "epoch"), *best = rn_dict_get(c->root, "bes"
-                                                                                               "t_"
-                                                                                               "ac"
-                                                                                               "c");
-    bool known = epoch && epoch->kind == RN_INT;
-    if (known && (epoch->integer < 0 || epoch->integer > INT32_MAX))
+    const struct rn_value *epoch = rn_dict_get(c->root, "epoch"); /* check_complete saw it */
+    const struct rn_value *best = rn_dict_get(c->root, "best_acc");
+    if (epoch->integer < 0 || epoch->integer > INT32_MAX)
         return rn_fail(RN_EINPUT, "%s: epoch is %" PRId64, c->path, epoch->integer);
-    s->epoch = known ? epoch->integer : 0;
+    s->epoch = epoch->integer;
     s->step = *updates = s->epoch * t->steps_per_epoch;
     s->eval_step = -1;
     s->best_acc = best && best->kind == RN_REAL && rn_finite64(best->real) ? best->real : -1;
@@ -241,6 +238,21 @@ static void apply(struct rn_trainer *t, const struct rn_state *s, const float *f
     t->begun = false;
 }
 
+/* Weights alone would begin a new run under the name of an old one. */
+static rn_status check_complete(const struct rn_checkpoint *c)
+{
+    const struct rn_value *optimizer = rn_dict_get(c->root, "optimizer_state_dict");
+    const struct rn_value *epoch = rn_dict_get(c->root, "epoch");
+    const char *lacks = NULL;
+    if (!c->own && !(epoch && epoch->kind == RN_INT)) lacks = "epoch";
+    if (!(optimizer && optimizer->kind == RN_DICT)) lacks = "optimizer_state_dict";
+    if (!lacks) return RN_OK;
+    return rn_fail(RN_EINPUT,
+                   "%s holds weights only (no %s); --weights takes them, --resume wants a "
+                   "checkpoint",
+                   c->path, lacks);
+}
+
 rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c, bool force)
 {
     struct rn_state s = {0};
@@ -250,10 +262,7 @@ rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c,
     if (status == RN_OK && t->opt.second &&
         !(second = rn_alloc_array(t->opt.count, sizeof *second)))
         status = RN_ENOMEM;
-    if (status == RN_OK && !c->root)
-        status = rn_fail(RN_EINPUT,
-                         "%s holds weights only; --weights takes them, --resume wants a checkpoint",
-                         c->path);
+    if (status == RN_OK) status = check_complete(c);
     if (status == RN_OK) status = rn_weights_fit(t->net, c, false);
     if (status == RN_OK) status = check_arch(t, c);
     if (status == RN_OK) status = check_settings(t, c, force);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define TABLE_LIMIT ((size_t)64 << 20) /* bytes of an earlier run's results.csv or hashes.txt */
+#define SUMMARY_LIMIT ((size_t)1 << 20)
 
 static const char csv_head[] = "epoch,train_loss,train_acc,val_loss,val_acc,lr,images,seconds,"
                                "images_per_second,peak_rss_mb\n";
@@ -194,6 +195,13 @@ static rn_status write_first_files(struct rn_run *r, const struct rn_run_config 
     return status;
 }
 
+/* A place that cannot be written is RN_EIO, also where a file is in the way. */
+static rn_status make_folder(const char *path)
+{
+    rn_status status = rn_folder_make(path);
+    return status == RN_EINPUT ? rn_fail(RN_EIO, "%s", rn_error()) : status;
+}
+
 rn_status rn_run_open(struct rn_run **out, const struct rn_run_config *c)
 {
     *out = NULL;
@@ -206,7 +214,7 @@ rn_status rn_run_open(struct rn_run **out, const struct rn_run_config *c)
     status = RN_ENOMEM;
     if (!(checkpoints = rn_path_join(r->folder, "checkpoints"))) goto done;
     if ((status = set_paths(r, checkpoints, c->name))) goto done;
-    if ((status = rn_folder_make(checkpoints))) goto done;
+    if ((status = make_folder(checkpoints))) goto done;
     if (c->overwrite && !continues && (status = remove_checkpoints(checkpoints))) goto done;
     status = write_first_files(r, c, continues);
 done:
@@ -289,6 +297,32 @@ rn_status rn_run_log(struct rn_run *r, const char *line)
     bool written = fprintf(f, "%s\n", line) > 0;
     if (fclose(f) || !written) return rn_fail(RN_EIO, "%s: %s", r->log_path, strerror(errno));
     return RN_OK;
+}
+
+static void keep_figure(double *x, const struct rn_value *summary, const char *key)
+{
+    const struct rn_value *v = rn_dict_get(summary, key);
+    if (v && v->kind == RN_REAL) *x = v->real;
+    else if (v && v->kind == RN_INT) *x = (double)v->integer;
+}
+
+void rn_run_keep_figures(const struct rn_run *r, struct rn_summary *s)
+{
+    unsigned char *text = NULL;
+    size_t bytes;
+    struct rn_value *root = NULL;
+    if (!rn_path_exists(r->summary_path)) return;
+    if (rn_file_read(&text, &bytes, r->summary_path, SUMMARY_LIMIT)) return;
+    if (rn_json_parse(&root, (const char *)text, bytes, r->summary_path) == RN_OK) {
+        const struct rn_value *steps = rn_dict_get(root, "steps");
+        if (steps && steps->kind == RN_INT && steps->integer == s->steps) {
+            keep_figure(&s->images_per_second, root, "images_per_second");
+            keep_figure(&s->seconds, root, "seconds");
+            keep_figure(&s->peak_rss_mb, root, "peak_rss_mb");
+        }
+    }
+    rn_value_free(root);
+    rn_free(text);
 }
 
 rn_status rn_run_summary(struct rn_run *r, const char *json)

@@ -60,6 +60,8 @@ struct rn_train_config {
 /* -- the trainer ------------------------------------------------------------------------------- */
 struct rn_trainer;
 
+/* RN_EUSAGE for settings that contradict each other or the data. */
+rn_status rn_train_config_check(const struct rn_train_config *config);
 /* Validates, creates net, loaders and optimiser state; weights are those of the seed
  * (rn_net_init). */
 rn_status rn_trainer_create(struct rn_trainer **t, const struct rn_train_config *config,
@@ -119,6 +121,9 @@ rn_status rn_run_step(struct rn_run *run, const struct rn_step *s);
 rn_status rn_run_epoch(struct rn_run *run, const struct rn_epoch *e);
 rn_status rn_run_log(struct rn_run *run, const char *line);
 rn_status rn_run_summary(struct rn_run *run, const char *json);
+/* Takes images_per_second, seconds and peak_rss_mb from the summary.json that is there, if it is of
+ * s->steps steps: a finished run that is resumed does nothing, and its own figures stay. */
+void rn_run_keep_figures(const struct rn_run *run, struct rn_summary *s);
 
 /* -- the whole loop ---------------------------------------------------------------------------- */
 struct rn_observer {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* -- creation ---------------------------------------------------------------------------------- */
-static rn_status check_config(const struct rn_train_config *c)
+rn_status rn_train_config_check(const struct rn_train_config *c)
 {
     const struct rn_dataset *d = c->data;
     if (c->arch.classes < d->classes)
@@ -81,7 +81,7 @@ rn_status rn_trainer_create(struct rn_trainer **out, const struct rn_train_confi
                             const struct rn_ops *ops, void *dev)
 {
     *out = NULL;
-    rn_status status = check_config(config);
+    rn_status status = rn_train_config_check(config);
     if (status) return status;
     struct rn_trainer *t = rn_alloc(sizeof *t);
     if (!t) return RN_ENOMEM;

@@ -138,10 +138,19 @@ rn_status rn_weights_fit(const struct rn_net *net, const struct rn_checkpoint *c
 
 /* -- into the net ------------------------------------------------------------------------------ */
 
+/* The index of the first element below zero, or -1. */
+static int64_t first_negative(const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (x[i] < 0) return (int64_t)i;
+    return -1;
+}
+
 /* Looks at (apply false) or copies (true) every tensor that the net has a row for. */
 static rn_status walk(struct rn_net *net, const struct rn_checkpoint *c, float *buffer, bool apply)
 {
     const struct rn_param *p;
+    char number[RN_NUMBER_CHARS];
     size_t rows = rn_net_params(net, &p);
     for (size_t i = 0; i < rows; i++) {
         const struct rn_named *n = rn_tensors_find(&c->tensors, p[i].name);
@@ -156,6 +165,9 @@ static rn_status walk(struct rn_net *net, const struct rn_checkpoint *c, float *
         int64_t bad = rn_tensor_floats(buffer, &n->tensor);
         if (bad >= 0)
             return rn_fail(RN_EINPUT, "%s: %s[%" PRId64 "] is not finite", c->path, p[i].name, bad);
+        if (p[i].kind == RN_PARAM_VAR && (bad = first_negative(buffer, p[i].count)) >= 0)
+            return rn_fail(RN_EINPUT, "%s: %s[%" PRId64 "] is %s, a variance is not negative",
+                           c->path, p[i].name, bad, rn_number_text(number, (double)buffer[bad]));
         if (apply) rn_net_set(net, i, buffer);
     }
     return RN_OK;

@@ -40,7 +40,9 @@ static void cut_comment(char *line)
         }
 }
 
-static rn_status read_line(struct opt_set *o, char *line, const char *path, int number)
+/* seen[row]: the line of this file that set the row, or 0. */
+static rn_status read_line(struct opt_set *o, int seen[OPT_LIMIT], char *line, const char *path,
+                           int number)
 {
     char where[PATH_LIMIT + 160], shown[80], hint[128];
     cut_comment(line);
@@ -60,6 +62,10 @@ static rn_status read_line(struct opt_set *o, char *line, const char *path, int 
     }
     if (opt_steers(o->row[row]))
         return rn_fail(RN_EUSAGE, "%s:%d: %s is a flag only, not a key", path, number, shown);
+    if (seen[row])
+        return rn_fail(RN_EUSAGE, "%s:%d: %s stands in line %d already", path, number, shown,
+                       seen[row]);
+    seen[row] = number;
     snprintf(where, sizeof where, "%s:%d: %s", path, number, shown);
     return opt_assign(o, row, value, OPT_FILE, where);
 }
@@ -68,6 +74,7 @@ rn_status opt_read_config(struct opt_set *o, const char *path)
 {
     unsigned char *data;
     size_t bytes;
+    int seen[OPT_LIMIT] = {0};
     rn_status status = rn_file_read(&data, &bytes, path, FILE_LIMIT);
     if (status) return status;
     char *line = (char *)data, *end = line + bytes;
@@ -79,7 +86,7 @@ rn_status opt_read_config(struct opt_set *o, const char *path)
         if (memchr(line, '\0', (size_t)(stop - line)))
             status = rn_fail(RN_EUSAGE, "%s:%d: a zero byte; this is not a text file", path, number);
         else
-            status = read_line(o, line, path, number);
+            status = read_line(o, seen, line, path, number);
         line = stop + 1;
     }
     rn_free(data);

@@ -152,7 +152,8 @@ rn_status tool_train_adopt_checkpoint(struct opt_set *o, const struct rn_checkpo
     for (size_t i = 0; status == RN_OK && a && i + 1 < a->count; i += 2) {
         const char *name = a->item[i]->kind == RN_STRING ? a->item[i]->text : "";
         struct rn_text t = {0};
-        if (rn_setting_free(name) && strcmp(name, "epochs")) continue;
+        bool wanted = !rn_setting_free(name) || !strcmp(name, "epochs") || !strcmp(name, "weights");
+        if (!wanted) continue; /* weights: for the record, which --verify-run replays */
         tool_value_text(&t, a->item[i + 1], false);
         status = rn_text_status(&t);
         if (status == RN_OK && t.data) status = adopt(o, name, t.data);
@@ -234,11 +235,54 @@ static rn_status read_three(const struct opt_set *o, const char *name, double ou
     return RN_OK;
 }
 
+rn_status tool_train_adopt_shapes(struct opt_set *o, const struct rn_checkpoint *file)
+{
+    const char *name = opt_text(o, "stem");
+    enum rn_stem stem = RN_STEM_IMAGENET;
+    struct rn_arch a;
+    if (!name) name = rn_checkpoint_text(file, "stem");
+    rn_status st = name ? rn_stem_parse(&stem, name) : RN_OK;
+    if (st) return st;
+    if ((st = rn_arch_from_shapes(&a, stem, rn_checkpoint_shape, (void *)file)))
+        return rn_fail_in(st, file->path);
+    if (name && a.stem != stem)
+        return rn_fail(RN_EINPUT, "%s: conv1.weight is of stem %s; %s was asked for", file->path,
+                       rn_stem_name(a.stem), name);
+    if (!name && a.stem == RN_STEM_CIFAR)
+        return rn_fail(RN_EINPUT,
+                       "%s: conv1.weight is 3x3 and does not say its stem: give --stem cifar, "
+                       "cifar-pool or 3x3s2",
+                       file->path);
+    if ((st = opt_set_text(o, "arch", a.name))) return st;
+    return opt_set_text(o, "stem", rn_stem_name(a.stem));
+}
+
+/* The net by name, or with the widths of `file` and a head for --num-classes. */
+static rn_status choose_arch(struct rn_arch *a, const struct opt_set *o,
+                             const struct rn_checkpoint *file)
+{
+    const char *name = opt_text(o, "arch");
+    int classes = (int)opt_int(o, "num-classes");
+    enum rn_stem stem;
+    rn_status st = rn_stem_parse(&stem, opt_text(o, "stem"));
+    if (st) return st;
+    if (strcmp(name, TOOL_CUSTOM)) return rn_arch_named(a, name, stem, classes);
+    if (!file)
+        return rn_fail(RN_EUSAGE, "--arch " TOOL_CUSTOM " is what the shapes of a file say: it "
+                                  "needs --weights or --resume");
+    if ((st = rn_arch_from_shapes(a, stem, rn_checkpoint_shape, (void *)file)))
+        return rn_fail_in(st, file->path);
+    if (a->stem != stem)
+        return rn_fail(RN_EINPUT, "%s: conv1.weight is of stem %s, not %s", file->path,
+                       rn_stem_name(a->stem), rn_stem_name(stem));
+    a->classes = classes;
+    return RN_OK;
+}
+
 rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
-                            const struct rn_dataset *d)
+                            const struct rn_dataset *d, const struct rn_checkpoint *file)
 {
     bool adamw = !strcmp(opt_text(o, "opt"), "adamw");
-    enum rn_stem stem;
     rn_status st;
     *c = (struct rn_train_config){
         .data = d,
@@ -273,8 +317,7 @@ rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
         return rn_fail(RN_EUSAGE, "--amp %s is not in this version; off is", opt_text(o, "amp"));
     if ((st = read_three(o, "mean", c->mean)) || (st = read_three(o, "std", c->std))) return st;
     if ((st = rn_augment_parse(&c->augment, opt_text(o, "augment")))) return st;
-    if ((st = rn_stem_parse(&stem, opt_text(o, "stem")))) return st;
-    return rn_arch_named(&c->arch, opt_text(o, "arch"), stem, (int)opt_int(o, "num-classes"));
+    return choose_arch(&c->arch, o, file);
 }
 
 rn_status tool_train_adopt_run(struct opt_set *o, const char *folder)

@@ -18,9 +18,14 @@ rn_status tool_train_adopt_checkpoint(struct opt_set *o, const struct rn_checkpo
 rn_status tool_train_adopt_run(struct opt_set *o, const char *folder);
 /* Defaults that depend on the data set, the optimiser or each other are made explicit. */
 rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d);
-/* The configuration of settled settings; build, arguments and hash_steps are the caller's. */
+/* Arch and stem off the shapes of the initial weights, for when no --arch was given; widths of no
+ * known net make arch TOOL_CUSTOM. */
+#define TOOL_CUSTOM "custom"
+rn_status tool_train_adopt_shapes(struct opt_set *o, const struct rn_checkpoint *file);
+/* The configuration of settled settings; build, arguments and hash_steps are the caller's.  file:
+ * initial weights or the checkpoint to resume, or NULL; it has the widths of TOOL_CUSTOM. */
 rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
-                            const struct rn_dataset *d);
+                            const struct rn_dataset *d, const struct rn_checkpoint *file);
 /* A setting as text: numbers shortest, lists with commas; as JSON when json is set. */
 void tool_value_text(struct rn_text *t, const struct rn_value *v, bool json);
 
