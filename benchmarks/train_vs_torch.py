@@ -98,13 +98,13 @@ def rival(a, threads):
     return best
 
 
-def ours(a, threads):
+def ours(a, threads, **env):
     stem, size, classes, batch, optimizer = CASES[a.case]
     command = ["./bench", "--mode", "train", "--arch", "resnet18", "--stem", stem, "--image-size", str(size),
                "--num-classes", str(classes), "--batch-sizes", str(a.batch or batch), "--opt", optimizer, "--threads",
                str(threads), "--numerics", a.numerics, "--data-free", "--warmup", str(a.warmup), "--runs", str(a.steps),
                "--json"]
-    return run(command, threads)["results"][0]
+    return run(command, threads, **env)["results"][0]
 
 
 def main():
@@ -117,7 +117,7 @@ def main():
     print(f"ResNet-18, {stem} stem, {size}x{size}, {classes} classes, batch {a.batch or batch}, {optimizer}, "
           f"{a.numerics} against PyTorch float32 eager; images/s, and peak MB in brackets")
     print(f"{'threads':>7} {'round':>6} {'ours':>18} {'PyTorch':>18} {'ratio':>7}")
-    low = False
+    low, rates = False, {}
     for threads in map(int, a.threads.split(",")):
         rows = []
         for i in range(a.rounds):
@@ -131,7 +131,14 @@ def main():
         ratio = statistics.median(x / y for x, y in rows)
         print(f"{threads:7} {'median':>6} {statistics.median(x for x, _ in rows):10.1f} {'':7} "
               f"{statistics.median(y for _, y in rows):10.1f} {'':7} {ratio:7.3f}", flush=True)
+        plain = ours(a, threads, RESNET_CONV="im2col")
+        print(f"{threads:7} {'im2col':>6} {plain['images_per_second']:10.1f} ({plain['peak_rss_mb']:5.0f})  the whole "
+              f"matrix gathered first, one run", flush=True)
+        rates[threads] = statistics.median(x for x, _ in rows)
         low |= bool(a.at_least) and not ratio >= a.at_least
+    for threads in rates:
+        if threads > 1 and 1 in rates:
+            print(f"{threads} threads: {rates[threads] / rates[1]:.2f} times one thread")
     return 1 if low else 0
 
 
