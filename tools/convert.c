@@ -44,22 +44,6 @@ static rn_status target_of(enum target *target, const char *path)
     return rn_fail(RN_EUSAGE, "%s: the name must end in .pth, .safetensors, .npz or .npy", path);
 }
 
-/* The tensors as an ordered dictionary that borrows their data; NULL when out of memory. */
-static struct rn_value *as_dict(const struct rn_tensors *t)
-{
-    struct rn_value *dict = rn_dict(true);
-    for (size_t i = 0; i < t->count && dict; i++) {
-        const struct rn_tensor *x = &t->item[i].tensor;
-        struct rn_value *v = rn_tensor_value(x->dtype, x->dims, x->shape, x->data, false);
-        if (v) v->tensor.parameter = x->parameter;
-        if (rn_dict_set(dict, t->item[i].name, v)) {
-            rn_value_free(dict);
-            dict = NULL;
-        }
-    }
-    return dict;
-}
-
 static rn_status write_tensors(enum target target, const char *path, const struct rn_tensors *t)
 {
     if (target == TO_SAFETENSORS) return rn_safetensors_write(path, t);
@@ -68,10 +52,7 @@ static rn_status write_tensors(enum target target, const char *path, const struc
         return t->count == 1
                    ? rn_npy_write(path, &t->item[0].tensor)
                    : rn_fail(RN_EINPUT, "%s: a .npy holds one tensor, not %zu", path, t->count);
-    struct rn_value *dict = as_dict(t);
-    rn_status s = dict ? rn_pth_write(path, dict) : RN_ENOMEM;
-    rn_value_free(dict);
-    return s;
+    return rn_state_dict_write(path, t);
 }
 
 static rn_status convert(const char *in, const char *out, bool weights_only)

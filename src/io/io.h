@@ -41,6 +41,9 @@ rn_status rn_state_dict(struct rn_tensors *t, struct rn_value *root, const char 
 /* The dictionary that rn_state_dict takes them from; borrowed; NULL: no known name leads to one. */
 struct rn_value *rn_state_dict_find(struct rn_value *root);
 
+/* The tensors as torch.save(model.state_dict()) writes them; *t stays as it is. */
+rn_status rn_state_dict_write(const char *path, const struct rn_tensors *t);
+
 /* -- the others -------------------------------------------------------------------------------- */
 rn_status rn_safetensors_read(struct rn_tensors *t, const char *path);
 /* Keys sorted by byte; data by falling element size, then key. */

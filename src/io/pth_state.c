@@ -124,3 +124,27 @@ rn_status rn_state_dict(struct rn_tensors *t, struct rn_value *root, const char 
     if (s) rn_tensors_free(t);
     return s;
 }
+
+/* The tensors as an ordered dictionary that borrows their data; NULL when out of memory. */
+static struct rn_value *as_dict(const struct rn_tensors *t)
+{
+    struct rn_value *dict = rn_dict(true);
+    for (size_t i = 0; i < t->count && dict; i++) {
+        const struct rn_tensor *x = &t->item[i].tensor;
+        struct rn_value *v = rn_tensor_value(x->dtype, x->dims, x->shape, x->data, false);
+        if (v) v->tensor.parameter = x->parameter;
+        if (rn_dict_set(dict, t->item[i].name, v)) {
+            rn_value_free(dict);
+            dict = NULL;
+        }
+    }
+    return dict;
+}
+
+rn_status rn_state_dict_write(const char *path, const struct rn_tensors *t)
+{
+    struct rn_value *dict = as_dict(t);
+    rn_status s = dict ? rn_pth_write(path, dict) : RN_ENOMEM;
+    rn_value_free(dict);
+    return s;
+}

@@ -48,21 +48,6 @@ static rn_status collect(struct rn_tensors *all, struct rn_net *net)
     return RN_OK;
 }
 
-/* A state dict as torch.save(model.state_dict()) writes one; the tensors stay `all`'s. */
-static rn_status write_pth(const char *path, const struct rn_tensors *all)
-{
-    struct rn_value *root = rn_dict(true);
-    rn_status status = root ? RN_OK : RN_ENOMEM;
-    for (size_t i = 0; status == RN_OK && i < all->count; i++) {
-        const struct rn_tensor *t = &all->item[i].tensor;
-        struct rn_value *v = rn_tensor_value(t->dtype, t->dims, t->shape, t->data, false);
-        status = v ? rn_dict_set(root, all->item[i].name, v) : RN_ENOMEM;
-    }
-    if (status == RN_OK) status = rn_pth_write(path, root);
-    rn_value_free(root);
-    return status;
-}
-
 static bool ends_in(const char *s, const char *end)
 {
     size_t n = strlen(s), m = strlen(end);
@@ -74,7 +59,7 @@ rn_status rn_net_save(struct rn_net *net, const char *path)
     struct rn_tensors all = {0};
     rn_status status = collect(&all, net);
     if (status == RN_OK) {
-        if (ends_in(path, ".pth") || ends_in(path, ".pt")) status = write_pth(path, &all);
+        if (ends_in(path, ".pth") || ends_in(path, ".pt")) status = rn_state_dict_write(path, &all);
         else if (ends_in(path, ".safetensors")) status = rn_safetensors_write(path, &all);
         else if (ends_in(path, ".npz")) status = rn_npz_write(path, &all);
         else status = rn_fail(RN_EUSAGE, "%s: a name ends in .pth, .safetensors or .npz", path);
