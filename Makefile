@@ -47,12 +47,14 @@ BIN      := $(BUILDDIR)/bin
 SOURCES  := $(sort $(wildcard src/*/*.c ref/*.c))
 CLI      := $(sort $(wildcard tools/cli/*.c))
 PROGRAMS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
+BENCHES  := $(patsubst benchmarks/%.c,%,$(sort $(wildcard benchmarks/*.c)))
 TESTS    := $(patsubst tests/%.c,$(BUILDDIR)/tests/%,$(sort $(wildcard tests/test_*.c tests/slow_*.c) tests/peers/dump.c))
 LIB      := $(BUILDDIR)/libresnet.a
 CLI_OBJ  := $(CLI:%.c=$(OBJ)/%.o)
 BUILT    := $(PROGRAMS:%=$(BIN)/%)
+ROOT     := tools/..# names the root, since for make ./bench is `bench`, which measures
 ifeq ($(BUILD),release)
-BUILT    += $(PROGRAMS)
+BUILT    += $(PROGRAMS:%=$(ROOT)/%)
 RUN      := .
 else
 RUN      := $(BIN)
@@ -84,9 +86,15 @@ $(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(OBJ)/tools/%.o $(CLI_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LDLIBS)
 
+# What measures parts of the library: not among the programs, for those who work on it.
+$(BENCHES:%=$(BIN)/%): $(BIN)/%: $(OBJ)/benchmarks/%.o $(CLI_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LDLIBS)
+
 # A real file, replaced only when it differs, and in one step, for it may be running.
-$(PROGRAMS): %: $(BIN)/% FORCE
+$(PROGRAMS:%=$(ROOT)/%): $(ROOT)/%: $(BIN)/% FORCE
 	@cmp -s $< $@ || { cp $< $@.new && mv -f $@.new $@; }
+$(filter-out bench,$(PROGRAMS)): %: $(ROOT)/%
 
 $(TESTS): $(BUILDDIR)/tests/%: $(OBJ)/tests/%.o $(CLI_OBJ) $(LIB)
 	@mkdir -p $(@D)
@@ -140,6 +148,18 @@ build/peers/ready: tests/peers/requirements.txt
 	build/peers/bin/python -m pip install --quiet --requirement tests/peers/requirements.txt
 	@cp $< $@
 
+# -- speed ------------------------------------------------------------------------------------------
+
+# CASES=train,infer-224-b1  THREADS=1,2  NUMERICS=fp32  ISA=avx2  ROUNDS=3  RUNS=10  RIVALS=openvino
+MEASURE = $(if $(CASES),--cases $(CASES)) $(if $(THREADS),--threads $(THREADS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+    $(if $(NUMERICS),--numerics $(NUMERICS)) $(if $(ISA),--isa $(ISA)) $(if $(RUNS),--runs $(RUNS)) --bench $(RUN)/bench
+
+bench: all $(BIN)/layers ## speed, share of the peak and memory of every case; CASES= THREADS= NUMERICS= ROUNDS=
+	@$(PYTHON) benchmarks/ours.py --layers $(BIN)/layers $(strip $(MEASURE))
+
+bench-peers: all peers ## ratios to PyTorch, ONNX Runtime and OpenVINO, in turn; the same variables, and RIVALS=
+	@$(PYTHON) benchmarks/peers.py $(strip $(MEASURE)) $(if $(RIVALS),--rivals $(RIVALS))
+
 # -- install ----------------------------------------------------------------------------------------
 
 PIC    := $(SOURCES:%.c=$(BUILDDIR)/pic/%.o)
@@ -167,8 +187,9 @@ help: ## this list
 	@sed -n 's/^# \(Variables.*\)/\1/p; s/^#\(  *BUILD=.*\)/\1/p; s/^# \(Release programs.*\)/\1/p' Makefile
 
 FORCE:
-.PHONY: all tests demo test check-all gradcheck golden lint bare peers install clean help FORCE
+.PHONY: all tests demo test check-all gradcheck golden lint bare peers bench bench-peers install clean help FORCE \
+    $(PROGRAMS)
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(SOURCES:%.c=$(OBJ)/%.d) $(CLI:%.c=$(OBJ)/%.d) $(PROGRAMS:%=$(OBJ)/tools/%.d) \
+-include $(SOURCES:%.c=$(OBJ)/%.d) $(CLI:%.c=$(OBJ)/%.d) $(PROGRAMS:%=$(OBJ)/tools/%.d) $(BENCHES:%=$(OBJ)/benchmarks/%.d) \
     $(TESTS:$(BUILDDIR)/%=$(OBJ)/%.d) $(PIC:.o=.d)

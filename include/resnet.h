@@ -10,7 +10,7 @@
  *            says why.  The library never prints, exits or aborts.
  *   memory   a net plans everything when it is created and takes one block from its device; after that
  *            nothing allocates.  What a _create function made, the _free function takes back.
- *   threads  a net serves one caller at a time; separate nets on separate devices are independent.
+ *   threads  a net serves one caller at a time; separate nets are independent, also on one device.
  *
  * A training step, from images to updated weights:
  *
@@ -114,6 +114,14 @@ struct rn_net_config {
     int upsample;     /* 0, or the H = W they are resized to inside the net (bilinear, A21) */
     int batch;        /* largest n of a training step; 0: an inference-only net */
     int eval_batch;   /* largest n of an evaluation pass, at least 1 */
+    bool checkpoint;  /* training (batch > 0): keep the inputs of blocks only and run each block forward once more
+                         in the backward pass; same bits, less memory, about a third more time */
+    bool fold;        /* inference-only: batch norm folded into the weights (A22); changes the bits of
+                         the results, not what get, hash and save give */
+    /* What the caller is about to allocate besides, counted when rn_net_create asks whether there is
+     * memory: arrays of rn_net_trainable_count floats (optimiser state), and other bytes (batches). */
+    int beside_arrays;
+    size_t beside_bytes;
 };
 
 enum rn_param_kind { RN_PARAM_CONV, RN_PARAM_GAMMA, RN_PARAM_BETA, RN_PARAM_FC_WEIGHT, RN_PARAM_FC_BIAS,
@@ -134,8 +142,8 @@ struct rn_param {
 struct rn_net;
 
 /* Validates everything and plans all memory: after this nothing allocates.  RN_EUSAGE: a size out of
- * range or more than 2^31 values in a tensor; RN_ENOMEM says how many bytes were wanted.  `ops` and `dev`
- * are borrowed. */
+ * range or more than 2^31 values in a tensor; RN_ENOMEM, with rn_ops_cpu and rn_ops_ref before anything
+ * large is allocated: the bytes needed and the bytes there.  `ops` and `dev` are borrowed. */
 rn_status rn_net_create(struct rn_net **net, const struct rn_net_config *config,
                         const struct rn_ops *ops, void *dev);
 void rn_net_free(struct rn_net *net);
@@ -157,14 +165,15 @@ int64_t rn_net_macs(const struct rn_net *net);  /* convolution + linear, forward
 void rn_net_init(struct rn_net *net, uint64_t seed);
 
 /* Device arrays, [rn_net_trainable_count] and [rn_net_buffer_count] floats. */
-float *rn_net_weights(struct rn_net *net);
-float *rn_net_gradients(struct rn_net *net);  /* NULL in an inference-only net */
+float *rn_net_weights(struct rn_net *net);    /* NULL in an inference-only net: it keeps them packed */
+float *rn_net_gradients(struct rn_net *net);  /* likewise */
 float *rn_net_buffers(struct rn_net *net);
 int64_t *rn_net_batches(struct rn_net *net);  /* host: num_batches_tracked, one per batch norm */
 /* One parameter or buffer, host float32 in OIHW.  RN_PARAM_BATCHES is no float: use rn_net_batches. */
 void rn_net_get(struct rn_net *net, size_t param, float *host);
 void rn_net_set(struct rn_net *net, size_t param, const float *host);
-/* Tell an inference plan that weights changed (packed forms are remade at the next evaluation). */
+/* Tell the net that the arrays above were written to: evaluations pack weights anew.  rn_net_set says
+ * so itself. */
 void rn_net_touch(struct rn_net *net);
 
 /* Hash of all parameters and buffers, state-dict order (A29). */
@@ -174,6 +183,10 @@ uint64_t rn_net_hash(struct rn_net *net);
  * statistics, activations kept for backward, running statistics not yet touched; 1 <= n <= batch.
  * Otherwise: running statistics; 1 <= n <= eval_batch. */
 void rn_net_forward(struct rn_net *net, const float *images, int n, bool training);
+/* logits[n][classes] of images[n]: rn_net_forward with running statistics and rn_net_logits in one
+ * call.  An image's logits are the same in any batch.  Separate nets may infer at once, each from a
+ * thread of its own, on one device or on several. */
+void rn_net_infer(struct rn_net *net, const float *images, int n, float *logits);
 /* Loss of the last forward pass; host loss[n] per image.  total: divisor of the gradient (A23), 0: no
  * gradient (evaluation). */
 void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int total, double smoothing);

@@ -33,7 +33,7 @@
 extern "C" {
 #endif
 
-#define RN_BACKEND_VERSION 1 /* changes whenever struct rn_ops or a shape struct changes */
+#define RN_BACKEND_VERSION 2 /* changes whenever struct rn_ops or a shape struct changes */
 
 /* What can go wrong.  The tools turn these into exit statuses (given in brackets). */
 typedef enum {
@@ -86,8 +86,11 @@ struct rn_adamw { double lr, beta1, beta2, eps, weight_decay, beta1_power, beta2
 /* Which form of the weights `conv2d_pack` makes. */
 enum rn_pass { RN_PASS_FORWARD, RN_PASS_BACKWARD_DATA };
 
-/* What `open` may be asked for.  threads >= 1.  isa: NULL or "" for the best this CPU has. */
-struct rn_device_options { int threads; const char *isa; };
+/* What `open` may be asked for.  threads >= 1.  isa: NULL or "" for the best this CPU has.  numerics: the
+ * arithmetic of every slot, NULL or "" for "fp32"; one that the backend does not have is RN_EUSAGE with the
+ * list of those it has.  What is opened may be used by several threads at once, each with a net, hence
+ * memory, of its own. */
+struct rn_device_options { int threads; const char *isa, *numerics; };
 
 struct rn_ops {
     uint32_t version;      /* RN_BACKEND_VERSION of the header it was built with */
@@ -105,6 +108,9 @@ struct rn_ops {
     void (*read)(void *dev, void *host, const void *src, size_t bytes);
     void (*copy)(void *dev, void *dst, const void *src, size_t bytes); /* within the device */
     void (*sync)(void *dev);                           /* returns when all earlier calls are done */
+    /* Calls pass(arg) in the calling thread.  What is called from it through this table finds the
+     * device's workers at hand instead of waking them each time.  Not nested. */
+    void (*run)(void *dev, void (*pass)(void *arg), void *arg);
     size_t (*tensor_bytes)(void *dev, int N, int C, int H, int W);
     void (*tensor_set)(void *dev, void *dst, const float *nchw, int N, int C, int H, int W);
     void (*tensor_get)(void *dev, float *nchw, const void *src, int N, int C, int H, int W);
@@ -116,9 +122,17 @@ struct rn_ops {
     size_t (*conv2d_packed_bytes)(void *dev, const struct rn_conv_shape *s, enum rn_pass pass);
     void (*conv2d_pack)(void *dev, void *packed, const float *weights, const struct rn_conv_shape *s,
                         enum rn_pass pass);
+    /* The weights back out of what conv2d_pack made for the forward pass; returns 1.  Returns 0 and writes
+     * nothing where the packed form does not hold them to the bit.  weights NULL: only the answer. */
+    int (*conv2d_unpack)(void *dev, float *weights, const void *packed, const struct rn_conv_shape *s);
     /* dst = F(conv(src, w)) or, with bias[K] not NULL, F(conv + bias). */
     void (*conv2d_forward)(void *dev, float *dst, const float *src, const void *packed,
                            const float *bias, const struct rn_conv_shape *s, void *workspace);
+    /* The layer of a folded net (A22): y = F(conv + bias); with RN_POST_ADD_RELU y = F(y + add); then ReLU
+     * where post has one. */
+    void (*conv2d_bias)(void *dev, float *dst, const float *src, const void *packed, const float *bias,
+                        const float *add, enum rn_post post, const struct rn_conv_shape *s,
+                        void *workspace);
     /* dsrc = F(gradient); with add not NULL, dsrc = F(F(gradient) + add), add shaped like dsrc and
      * allowed to be dsrc itself. */
     void (*conv2d_backward_data)(void *dev, float *dsrc, const float *ddst, const void *packed,
@@ -149,17 +163,22 @@ struct rn_ops {
     void (*batchnorm_forward_eval)(void *dev, float *dst, const float *src, const float *add,
                                    const float *gamma, const float *beta, const float *running_mean,
                                    const float *running_var, const struct rn_bn_shape *s);
+    /* dst of batchnorm_forward_train again, from its src and `saved`. */
+    void (*batchnorm_apply)(void *dev, float *dst, const float *src, const float *add,
+                            const double *saved, const float *gamma, const float *beta,
+                            const struct rn_bn_shape *s);
     /* running <- (1 - momentum) running + momentum batch, from `saved`; the caller counts batches. */
     void (*batchnorm_running)(void *dev, float *running_mean, float *running_var,
                               const double *saved, const struct rn_bn_shape *s);
-    /* Gradient of batchnorm_forward_train.  dst: its output, read for the ReLU mask when post has
-     * one.  dsrc may be ddst.  dadd: gradient of the addend (= masked ddst), written when post is
-     * RN_POST_ADD_RELU, else NULL; it may be ddst, but not together with dsrc. */
+    /* Gradient of batchnorm_forward_train.  dst: its output, read for the ReLU mask when post is
+     * RN_POST_ADD_RELU; else NULL, and the mask of RN_POST_RELU is recomputed from src (A18).  dsrc may
+     * be ddst.  dadd: gradient of the addend (= masked ddst), written when post is RN_POST_ADD_RELU,
+     * else NULL; it may be ddst, but not together with dsrc. */
     void (*batchnorm_backward)(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
                                const float *ddst, const float *dst, const float *src,
-                               const double *saved, const float *gamma, const struct rn_bn_shape *s,
-                               void *workspace);
-    /* The same for frozen (running) statistics. */
+                               const double *saved, const float *gamma, const float *beta,
+                               const struct rn_bn_shape *s, void *workspace);
+    /* The same for frozen (running) statistics; dst is read for every mask. */
     void (*batchnorm_backward_eval)(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
                                     const float *ddst, const float *dst, const float *src,
                                     const float *running_mean, const float *running_var,
@@ -171,6 +190,18 @@ struct rn_ops {
                       const float *gamma, const float *beta, const float *running_mean,
                       const float *running_var, const struct rn_conv_shape *s,
                       const struct rn_bn_shape *bn, void *workspace);
+
+    /* The same with batch statistics: x = conv2d_forward(src), then dst and saved are those of
+     * batchnorm_forward_train(x).  The workspace holds conv2d_workspace + batchnorm_workspace bytes. */
+    void (*conv2d_bn_train)(void *dev, float *dst, float *x, double *saved, const float *src,
+                            const void *packed, const float *add, const float *gamma,
+                            const float *beta, const struct rn_conv_shape *s,
+                            const struct rn_bn_shape *bn, void *workspace);
+    /* Batch norm with running statistics folded into the weights before it (A22): folded[K][C/groups][R][S]
+     * and bias[K].  folded may be weights. */
+    void (*conv2d_fold)(void *dev, float *folded, float *bias, const float *weights, const float *gamma,
+                        const float *beta, const float *running_mean, const float *running_var,
+                        const struct rn_conv_shape *s, const struct rn_bn_shape *bn);
 
     /* -- elementwise (A18); count elements, any layout; dst may be any of the inputs ------------ */
     void (*relu_forward)(void *dev, float *dst, const float *src, size_t count);

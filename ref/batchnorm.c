@@ -19,12 +19,15 @@
 /* The sums of A17 over one channel: d1 of g, d2 of g * x.  Forward, g is x itself. */
 struct sums { double d1, d2; };
 
-/* What they are taken over; y, where not NULL, masks g (A18). */
-struct terms { const float *g, *y, *x; };
+/* What they are taken over.  g is masked by y, or, where `relu` is set, by what y was: F(fma(x, a, b))
+ * (A18). */
+struct terms { const float *g, *y, *x; bool relu; float a, b; };
 
-static float masked(const float *g, const float *y, size_t i)
+static float masked(const struct terms *t, size_t i)
 {
-    return y && y[i] <= 0 ? 0.0f : g[i];
+    if (t->y) return t->y[i] <= 0 ? 0.0f : t->g[i];
+    if (t->relu) return rn_store(rn_fmaf(t->x[i], t->a, t->b)) <= 0 ? 0.0f : t->g[i];
+    return t->g[i];
 }
 
 static int map_size(const struct rn_bn_shape *s) { return s->H * s->W; }
@@ -50,7 +53,7 @@ static struct sums run_sums(const struct terms *t, const struct rn_bn_shape *s, 
     struct sums sum = { 0, 0 };
     for (int p = begin; p < end; p++) {
         size_t i = at4(n0 + p / map, c, 0, p % map, s->C, 1, map);
-        double g = masked(t->g, t->y, i), x = t->x[i];
+        double g = masked(t, i), x = t->x[i];
         sum.d1 = sum.d1 + g;
         sum.d2 = sum.d2 + g * x;
     }
@@ -92,12 +95,21 @@ static double inverse_deviation(double v, const struct rn_bn_shape *s)
     return 1 / sqrt(v + s->eps);
 }
 
-/* A17, A18, A22: y = F(fma(x, a, b)) and what follows it, F at every seam. */
+/* A17: y = F(fma(x, a, b)). */
+static void coefficients(float *a, float *b, double m, double v, float gamma, float beta,
+                         const struct rn_bn_shape *s)
+{
+    double t = gamma * inverse_deviation(v, s);
+    *a = (float)t;
+    *b = (float)(beta - m * t);
+}
+
+/* A17, A18, A22: y and what follows it, F at every seam. */
 static void normalise(float *dst, const float *src, const float *add, double m, double v,
                       float gamma, float beta, const struct rn_bn_shape *s, int c)
 {
-    double t = gamma * inverse_deviation(v, s);
-    float a = (float)t, b = (float)(beta - m * t);
+    float a, b;
+    coefficients(&a, &b, m, v, gamma, beta, s);
     for (int n = 0; n < s->N; n++)
         for (int p = 0; p < map_size(s); p++) {
             size_t i = at4(n, c, 0, p, s->C, 1, map_size(s));
@@ -113,7 +125,7 @@ void rn_ref_batchnorm_forward_train(void *dev, float *dst, double *saved, const 
                                     const float *add, const float *gamma, const float *beta,
                                     const struct rn_bn_shape *s, void *workspace)
 {
-    const struct terms terms = { src, NULL, src };
+    const struct terms terms = { .g = src, .x = src };
     (void)dev;
     for (int c = 0; c < s->C; c++) {
         struct sums sum = channel_sums(&terms, s, c, workspace);
@@ -123,6 +135,16 @@ void rn_ref_batchnorm_forward_train(void *dev, float *dst, double *saved, const 
         saved[s->C + c] = v;
         normalise(dst, src, add, m, v, gamma[c], beta[c], s, c);
     }
+}
+
+/* The output again, from the statistics that the forward pass saved. */
+void rn_ref_batchnorm_apply(void *dev, float *dst, const float *src, const float *add,
+                            const double *saved, const float *gamma, const float *beta,
+                            const struct rn_bn_shape *s)
+{
+    (void)dev;
+    for (int c = 0; c < s->C; c++)
+        normalise(dst, src, add, saved[c], saved[s->C + c], gamma[c], beta[c], s, c);
 }
 
 /* A17 with running statistics: algorithm 2. */
@@ -162,13 +184,6 @@ static struct channel channel_backward(const struct terms *terms, double m, doub
     return ch;
 }
 
-/* A18: the mask is read off the output where the slot has a ReLU. */
-static struct terms backward_terms(const float *ddst, const float *dst, const float *src,
-                                   const struct rn_bn_shape *s)
-{
-    return (struct terms){ ddst, s->post == RN_POST_NONE ? NULL : dst, src };
-}
-
 /* A17: dbeta = F(f32(D1)), dgamma = F(f32(k r)). */
 static void store_parameters(float *dgamma, float *dbeta, const struct channel *ch)
 {
@@ -179,12 +194,14 @@ static void store_parameters(float *dgamma, float *dbeta, const struct channel *
 /* A17 with batch statistics; dx = F(fma(A, g, fma(B, x, C))). */
 void rn_ref_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
                                const float *ddst, const float *dst, const float *src,
-                               const double *saved, const float *gamma, const struct rn_bn_shape *s,
-                               void *workspace)
+                               const double *saved, const float *gamma, const float *beta,
+                               const struct rn_bn_shape *s, void *workspace)
 {
-    const struct terms terms = backward_terms(ddst, dst, src, s);
+    struct terms terms = { .g = ddst, .y = s->post == RN_POST_ADD_RELU ? dst : NULL, .x = src,
+                           .relu = s->post == RN_POST_RELU };
     (void)dev;
     for (int c = 0; c < s->C; c++) {
+        coefficients(&terms.a, &terms.b, saved[c], saved[s->C + c], gamma[c], beta[c], s);
         struct channel ch =
             channel_backward(&terms, saved[c], saved[s->C + c], gamma[c], s, c, workspace);
         double u = -(ch.t * ((ch.k * ch.r) * ch.r) / positions(s));
@@ -194,7 +211,7 @@ void rn_ref_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamm
         for (int n = 0; n < s->N; n++)
             for (int p = 0; p < map_size(s); p++) {
                 size_t i = at4(n, c, 0, p, s->C, 1, map_size(s));
-                float g = masked(terms.g, terms.y, i);
+                float g = masked(&terms, i);
                 if (dadd) dadd[i] = rn_store(g);
                 dsrc[i] = rn_store(rn_fmaf(A, g, rn_fmaf(B, src[i], C)));
             }
@@ -208,7 +225,7 @@ void rn_ref_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *
                                     const float *running_var, const float *gamma,
                                     const struct rn_bn_shape *s, void *workspace)
 {
-    const struct terms terms = backward_terms(ddst, dst, src, s);
+    const struct terms terms = { .g = ddst, .y = s->post == RN_POST_NONE ? NULL : dst, .x = src };
     (void)dev;
     for (int c = 0; c < s->C; c++) {
         struct channel ch = channel_backward(&terms, running_mean[c], running_var[c], gamma[c], s,
@@ -218,7 +235,7 @@ void rn_ref_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *
         for (int n = 0; n < s->N; n++)
             for (int p = 0; p < map_size(s); p++) {
                 size_t i = at4(n, c, 0, p, s->C, 1, map_size(s));
-                float g = masked(terms.g, terms.y, i);
+                float g = masked(&terms, i);
                 if (dadd) dadd[i] = rn_store(g);
                 dsrc[i] = rn_store(g * a);
             }

@@ -8,14 +8,22 @@
  */
 #include "ref/ref.h"
 #include "ref/tree.h"
+#include "ref/winograd.h"
 
 #include "base/real.h"
+
+/* A34: whether another algorithm is the specification of this pass. */
+static bool by_winograd(const void *dev, const struct rn_conv_shape *s, enum rn_winograd_pass pass)
+{
+    return rn_ref_winograd(dev) && rn_winograd_applies(s, pass);
+}
 
 /* Leaves of one weight's gradient: one float for each group of images. */
 size_t rn_ref_conv2d_workspace(void *dev, const struct rn_conv_shape *s)
 {
-    (void)dev;
-    return (size_t)rn_ref_group_count(s->N, s->P * s->Q) * sizeof(float);
+    size_t leaves = (size_t)rn_ref_group_count(s->N, s->P * s->Q);
+    size_t winograd = rn_ref_winograd(dev) ? rn_ref_winograd_workspace(s) : 0;
+    return RN_MAX(leaves, winograd) * sizeof(float);
 }
 
 static size_t weight_count(const struct rn_conv_shape *s)
@@ -36,6 +44,14 @@ void rn_ref_conv2d_pack(void *dev, void *packed, const float *weights,
     memcpy(packed, weights, weight_count(s) * sizeof(float));
 }
 
+int rn_ref_conv2d_unpack(void *dev, float *weights, const void *packed,
+                         const struct rn_conv_shape *s)
+{
+    (void)dev;
+    if (weights) memcpy(weights, packed, weight_count(s) * sizeof(float));
+    return 1;
+}
+
 /* A13: one output, before its store. */
 static float output(const float *src, const float *weights, const struct rn_conv_shape *s,
                     int n, int k, int p, int q)
@@ -53,18 +69,20 @@ static float output(const float *src, const float *weights, const struct rn_conv
     return acc;
 }
 
-/* A13: y = F(acc), with a bias y = F(acc + b). */
+/* A13: y = F(acc), with a bias y = F(acc + b).  A35 leaves its sums in dst. */
 void rn_ref_conv2d_forward(void *dev, float *dst, const float *src, const void *packed,
                            const float *bias, const struct rn_conv_shape *s, void *workspace)
 {
-    (void)dev, (void)workspace;
+    bool winograd = by_winograd(dev, s, RN_WINOGRAD_FORWARD);
+    if (winograd) rn_ref_winograd_forward(dst, src, packed, s, workspace);
     for (int n = 0; n < s->N; n++)
         for (int k = 0; k < s->K; k++)
             for (int p = 0; p < s->P; p++)
                 for (int q = 0; q < s->Q; q++) {
-                    float acc = output(src, packed, s, n, k, p, q);
+                    size_t i = at4(n, k, p, q, s->K, s->P, s->Q);
+                    float acc = winograd ? dst[i] : output(src, packed, s, n, k, p, q);
                     if (bias) acc = acc + bias[k];
-                    dst[at4(n, k, p, q, s->K, s->P, s->Q)] = rn_store(acc);
+                    dst[i] = rn_store(acc);
                 }
 }
 
@@ -93,17 +111,20 @@ static float input_gradient(const float *ddst, const float *weights, const struc
     return acc;
 }
 
-/* A14: dx = F(acc); A18 for a source with a second consumer: F(F(acc) + add). */
+/* A14: dx = F(acc); A18 for a source with a second consumer: F(F(acc) + add).  A35 leaves its sums in
+ * the workspace, for dsrc may be the addend. */
 void rn_ref_conv2d_backward_data(void *dev, float *dsrc, const float *ddst, const void *packed,
                                  const float *add, const struct rn_conv_shape *s, void *workspace)
 {
-    (void)dev, (void)workspace;
+    bool winograd = by_winograd(dev, s, RN_WINOGRAD_DATA);
+    const float *sums = winograd ? rn_ref_winograd_data(ddst, packed, s, workspace) : NULL;
     for (int n = 0; n < s->N; n++)
         for (int c = 0; c < s->C; c++)
             for (int h = 0; h < s->H; h++)
                 for (int w = 0; w < s->W; w++) {
                     size_t i = at4(n, c, h, w, s->C, s->H, s->W);
-                    float dx = rn_store(input_gradient(ddst, packed, s, n, c, h, w));
+                    float acc = winograd ? sums[i] : input_gradient(ddst, packed, s, n, c, h, w);
+                    float dx = rn_store(acc);
                     dsrc[i] = add ? rn_store(dx + add[i]) : dx;
                 }
 }
@@ -162,8 +183,9 @@ void rn_ref_conv2d_backward_weights(void *dev, float *dweights, float *dbias, co
                                     void *workspace)
 {
     int channels = s->C / s->groups;
-    (void)dev;
-    for (int k = 0; k < s->K; k++)
+    bool winograd = by_winograd(dev, s, RN_WINOGRAD_WEIGHTS);
+    if (winograd) rn_ref_winograd_weights(dweights, src, ddst, s, workspace);
+    for (int k = 0; k < s->K && !winograd; k++)
         for (int c = 0; c < channels; c++)
             for (int kh = 0; kh < s->R; kh++)
                 for (int kw = 0; kw < s->S; kw++)
@@ -171,14 +193,4 @@ void rn_ref_conv2d_backward_weights(void *dev, float *dweights, float *dbias, co
                         weight_gradient(src, ddst, s, k, c, kh, kw, workspace);
     if (dbias)
         for (int k = 0; k < s->K; k++) dbias[k] = bias_gradient(ddst, s, k, workspace);
-}
-
-/* A22: the composition is the specification, so compose. */
-void rn_ref_conv2d_bn(void *dev, float *dst, const float *src, const void *packed, const float *add,
-                      const float *gamma, const float *beta, const float *running_mean,
-                      const float *running_var, const struct rn_conv_shape *s,
-                      const struct rn_bn_shape *bn, void *workspace)
-{
-    rn_ref_conv2d_forward(dev, dst, src, packed, NULL, s, workspace);
-    rn_ref_batchnorm_forward_eval(dev, dst, dst, add, gamma, beta, running_mean, running_var, bn);
 }

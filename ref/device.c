@@ -1,6 +1,7 @@
 /*
  * device.c - the reference device is this process's memory: allocation by base/mem.h, copies by
- * memcpy, activations laid out as dense NCHW.  It has no threads and no instruction sets to choose.
+ * memcpy, activations laid out as dense NCHW.  There are no threads and no instruction sets to choose,
+ * only the numerics.
  * These slots move bits as they are; A5 is for those who compute or load a number.
  */
 #include "ref/ref.h"
@@ -9,8 +10,16 @@
 
 #include <string.h>
 
-/* It has no state; its address only tells a device from none. */
-static char device;
+/* All that a device knows is its arithmetic, so there is one for each; NULL is one of fp32. */
+static struct device { const char *numerics; bool winograd; } devices[] = {
+    { "fp32", false },
+    { "fp32-winograd", true },
+};
+
+bool rn_ref_winograd(const void *dev)
+{
+    return dev && ((const struct device *)dev)->winograd;
+}
 
 /* Every cap on the instruction set is kept by using none; a name that is none is still an error. */
 static bool isa_known(const char *name)
@@ -24,11 +33,17 @@ static bool isa_known(const char *name)
 
 rn_status rn_ref_open(void **dev, const struct rn_device_options *options)
 {
+    const char *numerics = options && options->numerics ? options->numerics : "";
     if (options && options->isa && !isa_known(options->isa))
         return rn_fail(RN_EUSAGE, "instruction set '%s' is unknown; backend ref has only scalar",
                        options->isa);
-    *dev = &device;
-    return RN_OK;
+    for (size_t i = 0; i < RN_COUNT(devices); i++)
+        if (!*numerics || !strcmp(numerics, devices[i].numerics)) {
+            *dev = &devices[i];
+            return RN_OK;
+        }
+    return rn_fail(RN_EUSAGE, "numerics '%s' is unknown; backend ref has fp32 and fp32-winograd",
+                   numerics);
 }
 
 void rn_ref_close(void *dev) { (void)dev; }
@@ -71,6 +86,12 @@ void rn_ref_copy(void *dev, void *dst, const void *src, size_t bytes)
 }
 
 void rn_ref_sync(void *dev) { (void)dev; }
+
+void rn_ref_run(void *dev, void (*pass)(void *arg), void *arg)
+{
+    (void)dev;
+    pass(arg);
+}
 
 size_t rn_ref_tensor_bytes(void *dev, int N, int C, int H, int W)
 {

@@ -20,6 +20,8 @@ static inline size_t at4(int a, int b, int c, int d, int B, int C, int D)
 static inline bool inside(int i, int extent) { return i >= 0 && i < extent; }
 
 /* device.c */
+/* Whether the device computes as `fp32-winograd` says (A34-A36). */
+bool rn_ref_winograd(const void *dev);
 rn_status rn_ref_open(void **dev, const struct rn_device_options *options);
 void rn_ref_close(void *dev);
 const char *rn_ref_isa(void *dev);
@@ -29,6 +31,7 @@ void rn_ref_write(void *dev, void *dst, const void *host, size_t bytes);
 void rn_ref_read(void *dev, void *host, const void *src, size_t bytes);
 void rn_ref_copy(void *dev, void *dst, const void *src, size_t bytes);
 void rn_ref_sync(void *dev);
+void rn_ref_run(void *dev, void (*pass)(void *arg), void *arg);
 size_t rn_ref_tensor_bytes(void *dev, int N, int C, int H, int W);
 void rn_ref_tensor_set(void *dev, void *dst, const float *nchw, int N, int C, int H, int W);
 void rn_ref_tensor_get(void *dev, float *nchw, const void *src, int N, int C, int H, int W);
@@ -38,6 +41,8 @@ size_t rn_ref_conv2d_workspace(void *dev, const struct rn_conv_shape *s);
 size_t rn_ref_conv2d_packed_bytes(void *dev, const struct rn_conv_shape *s, enum rn_pass pass);
 void rn_ref_conv2d_pack(void *dev, void *packed, const float *weights,
                         const struct rn_conv_shape *s, enum rn_pass pass);
+int rn_ref_conv2d_unpack(void *dev, float *weights, const void *packed,
+                         const struct rn_conv_shape *s);
 void rn_ref_conv2d_forward(void *dev, float *dst, const float *src, const void *packed,
                            const float *bias, const struct rn_conv_shape *s, void *workspace);
 void rn_ref_conv2d_backward_data(void *dev, float *dsrc, const float *ddst, const void *packed,
@@ -45,10 +50,23 @@ void rn_ref_conv2d_backward_data(void *dev, float *dsrc, const float *ddst, cons
 void rn_ref_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
                                     const float *ddst, const struct rn_conv_shape *s,
                                     void *workspace);
+
+/* fused.c */
+void rn_ref_conv2d_bias(void *dev, float *dst, const float *src, const void *packed,
+                        const float *bias, const float *add, enum rn_post post,
+                        const struct rn_conv_shape *s, void *workspace);
 void rn_ref_conv2d_bn(void *dev, float *dst, const float *src, const void *packed, const float *add,
                       const float *gamma, const float *beta, const float *running_mean,
                       const float *running_var, const struct rn_conv_shape *s,
                       const struct rn_bn_shape *bn, void *workspace);
+void rn_ref_conv2d_bn_train(void *dev, float *dst, float *x, double *saved, const float *src,
+                            const void *packed, const float *add, const float *gamma,
+                            const float *beta, const struct rn_conv_shape *s,
+                            const struct rn_bn_shape *bn, void *workspace);
+void rn_ref_conv2d_fold(void *dev, float *folded, float *bias, const float *weights,
+                        const float *gamma, const float *beta, const float *running_mean,
+                        const float *running_var, const struct rn_conv_shape *s,
+                        const struct rn_bn_shape *bn);
 
 /* linear.c */
 size_t rn_ref_linear_workspace(void *dev, const struct rn_linear_shape *s);
@@ -68,12 +86,15 @@ void rn_ref_batchnorm_forward_train(void *dev, float *dst, double *saved, const 
 void rn_ref_batchnorm_forward_eval(void *dev, float *dst, const float *src, const float *add,
                                    const float *gamma, const float *beta, const float *running_mean,
                                    const float *running_var, const struct rn_bn_shape *s);
+void rn_ref_batchnorm_apply(void *dev, float *dst, const float *src, const float *add,
+                            const double *saved, const float *gamma, const float *beta,
+                            const struct rn_bn_shape *s);
 void rn_ref_batchnorm_running(void *dev, float *running_mean, float *running_var,
                               const double *saved, const struct rn_bn_shape *s);
 void rn_ref_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
                                const float *ddst, const float *dst, const float *src,
-                               const double *saved, const float *gamma, const struct rn_bn_shape *s,
-                               void *workspace);
+                               const double *saved, const float *gamma, const float *beta,
+                               const struct rn_bn_shape *s, void *workspace);
 void rn_ref_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma,
                                     float *dbeta, const float *ddst, const float *dst,
                                     const float *src, const float *running_mean,

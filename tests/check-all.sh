@@ -27,13 +27,32 @@ add_counts() {
     echo "     $1: $2 passed, $3 failed"
 }
 
-# train PROGRAM FILE [NAME=VALUE ...]: the hash lines of one step of a small net.
+NUMERICS='fp32 fp32-winograd'
+
+# train PROGRAM FILE NUMERICS [NAME=VALUE ...] [-- FLAG ...]: the hash lines of one step of a small net.
 train() {
-    program=$1 file=$2; shift 2
+    program=$1 file=$2 numerics=$3; shift 3
+    settings=
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do settings="$settings $1"; shift; done
+    [ $# = 0 ] || shift
     rm -rf "$T/run"
-    run env "$@" "$program" --data demo --arch resnet18 --stem cifar-pool --batch-size 3 --max-steps 1 --limit-val 2 \
-        --hash --quiet --output "$T/run"
+    run env $settings "$program" --data demo --arch resnet18 --stem cifar-pool --batch-size 3 --max-steps 1 \
+        --limit-val 2 --hash --quiet --numerics "$numerics" --output "$T/run" "$@"
     if [ $status = 0 ]; then grep '^step ' "$T/out" >"$file"; else : >"$file"; fi
+}
+
+# trains_alike NAME PROGRAM [NAME=VALUE ...] [-- FLAG ...]: under each numerics, the wanted hash lines; skipped
+# where the machine has not what is asked for, and then false.
+trains_alike() {
+    label=$1 built=$2; shift 2
+    for each in $NUMERICS; do
+        train "$built" "$T/got" "$each" "$@"
+        if [ $status = 2 ]; then
+            skip "$label: $(why)"
+            return 1
+        fi
+        same "$label, $each" "$T/want.$each" "$T/got"
+    done
 }
 
 # -- the tests ---------------------------------------------------------------------------------------
@@ -47,29 +66,28 @@ if [ $status != 0 ]; then
 fi
 run sh tests/run.sh build/release .
 add_counts "tests"
-train ./train "$T/want" OMP_NUM_THREADS=2
-[ -s "$T/want" ] || fail "a run to compare with" "$(why)"
+for each in $NUMERICS; do
+    train ./train "$T/want.$each" "$each" OMP_NUM_THREADS=2
+    [ -s "$T/want.$each" ] || fail "a run to compare with" "$(why)"
+done
+if cmp -s "$T/want.fp32" "$T/want.fp32-winograd"; then fail "each numerics has its own bits"
+else pass "each numerics has its own bits"; fi
 
 # -- the same bits -----------------------------------------------------------------------------------
 stage "instruction sets and threads"
 for isa in portable avx2 avx512 neon; do
     for threads in 1 2 3 6 8; do
-        train ./train "$T/got" RESNET_ISA=$isa OMP_NUM_THREADS=$threads
-        if [ $status = 2 ]; then
-            skip "$isa: $(why)"
-            break
-        fi
-        same "$isa, $threads threads" "$T/want" "$T/got"
+        trains_alike "$isa, $threads threads" ./train RESNET_ISA=$isa OMP_NUM_THREADS=$threads || break
     done
 done
+trains_alike "backend ref" ./train -- --backend ref
 
 stage "the one-line build"
 run $MAKE bare
 if [ $status = 0 ]; then pass "builds"; else fail "builds" "$(grep -m1 error "$T/err" || why)"; fi
 for cc in gcc clang; do
     [ -x build/bare/train-$cc ] || { skip "$cc: not installed"; continue; }
-    train build/bare/train-$cc "$T/got"
-    same "one-line build, $cc" "$T/want" "$T/got"
+    trains_alike "one-line build, $cc" build/bare/train-$cc
 done
 
 stage "compilers and optimisation"
@@ -80,32 +98,39 @@ for cc in gcc clang; do
         dir=build/check/$cc-O$level
         run $MAKE -j"$JOBS" BUILDDIR=$dir CC=$cc OPT=-O$level $dir/bin/train
         if [ $status != 0 ]; then fail "$cc -O$level" "does not build: $(why)"; continue; fi
-        train $dir/bin/train "$T/got"
-        same "$cc -O$level" "$T/want" "$T/got"
-        train $dir/bin/train "$T/got" RESNET_ISA=portable
-        same "$cc -O$level, portable" "$T/want" "$T/got"
+        trains_alike "$cc -O$level" $dir/bin/train
+        trains_alike "$cc -O$level, portable" $dir/bin/train RESNET_ISA=portable
     done
 done
 
 # -- gradients, golden packs --------------------------------------------------------------------------
 stage "gradients"
-run ./conform --grad
-if [ $status = 0 ]; then pass "gradients against central differences"; else fail "gradients" "exit $status: $(why)"; fi
-for name in conv_dw bn_dx pool linear add; do
+for each in $NUMERICS; do
+    for backend in cpu ref; do
+        run ./conform --grad --numerics $each --backend $backend
+        if [ $status = 0 ]; then pass "gradients of $backend against central differences, $each"
+        else fail "gradients of $backend, $each" "exit $status: $(why)"; fi
+    done
+done
+for name in conv_dw conv_tile bn_dx bn_mask bn_train bn_apply bias fold unpack pool linear add; do
     run $MAKE gradcheck BREAK=$name
     if [ $status != 0 ] && grep -q "FAIL.*${name%%_*}\|${name%%_*}.*FAIL" "$T/out"; then pass "a broken $name is caught"
     else fail "a broken $name is caught" "exit $status: $(grep -m1 -i fail "$T/out")"; fi
 done
-for pack in g1 g2; do
-    run ./conform --write-golden "$T/$pack"
-    [ $status = 0 ] || fail "writes a golden pack" "exit $status: $(why)"
-done
-if [ -s "$T/g1/index.json" ] && diff -r "$T/g1" "$T/g2" >/dev/null; then pass "golden packs are the same bytes"
-else fail "golden packs are the same bytes"; fi
-for backend in cpu ref; do
-    run ./conform --check-golden "$T/g1" --backend $backend
-    if [ $status = 0 ]; then pass "$backend against the golden pack"
-    else fail "$backend against the golden pack" "exit $status: $(why)"; fi
+for each in $NUMERICS; do
+    for pack in g1 g2; do
+        rm -rf "$T/$pack"
+        run ./conform --write-golden "$T/$pack" --numerics $each
+        [ $status = 0 ] || fail "writes a golden pack" "exit $status: $(why)"
+    done
+    if [ -s "$T/g1/index.json" ] && diff -r "$T/g1" "$T/g2" >/dev/null; then pass "golden packs are the same bytes, $each"
+    else fail "golden packs are the same bytes, $each"; fi
+    for isa in portable avx2 avx512 neon; do
+        run ./conform --check-golden "$T/g1" --numerics $each --backend cpu --isa $isa
+        if [ $status = 0 ]; then pass "$isa against the golden pack, $each"
+        elif [ $status = 2 ]; then skip "$isa: $(why)"
+        else fail "$isa against the golden pack, $each" "exit $status: $(why)"; fi
+    done
 done
 
 stage "a broken gradient shows on the built-in set"
@@ -125,10 +150,13 @@ for kind in asan ubsan; do
     stage "$kind"
     run $MAKE -j"$JOBS" BUILD=$kind all tests
     if [ $status != 0 ]; then fail "$kind" "does not build: $(why)"; continue; fi
-    run env TEST_SECONDS=600 sh tests/run.sh build/$kind build/$kind/bin programs
+    scripts=
+    late "$kind: cli.sh, bits.sh" && scripts=programs
+    LIMIT=7200
+    run env TEST_SECONDS=3600 LIMIT=600 sh tests/run.sh build/$kind build/$kind/bin $scripts
+    LIMIT=900
     add_counts "$kind"
-    train build/$kind/bin/train "$T/got"
-    same "$kind, a step of training" "$T/want" "$T/got"
+    trains_alike "$kind, a step of training" build/$kind/bin/train
 done
 
 stage "installation"

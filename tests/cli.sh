@@ -20,6 +20,7 @@ done
 prints "help shows the defaults" '--numerics.*' "$BIN/train" --help
 prints "help ends with examples" '^Examples' "$BIN/train" --help
 prints "version lists instruction sets" '^instruction sets .*portable' "$BIN/train" --version
+prints "version lists numerics" '^numerics +fp32 fp32-winograd$' "$BIN/train" --version
 if [ -w /dev/full ]; then
     status=0
     "$BIN/train" --help >/dev/full 2>"$T/err" || status=$?
@@ -35,7 +36,15 @@ refuses "unknown stem" 2 'cifar' "$BIN/train" --stem cifra --output "$T/x"
 refuses "unknown data set" 2 'nowhere' "$BIN/train" --data nowhere:x --output "$T/x"
 refuses "unknown backend" 2 'cpu' "$BIN/train" --backend cpuu --output "$T/x"
 refuses "backend that is not built in" '1' 'cuda' "$BIN/train" --backend cuda --max-steps 1 --output "$T/x"
-refuses "numerics of a later version" 2 'bf16' "$BIN/train" --numerics bf16 --output "$T/x"
+for numerics in bf16 int8 fast; do
+    refuses "numerics that the backend has not: $numerics" 2 "'$numerics'.* cpu has fp32, fp32-winograd" \
+        "$BIN/train" --numerics $numerics --output "$T/x"
+done
+refuses "golden pack under numerics that ref has not" 2 "'bf16'.* ref has fp32" \
+    "$BIN/conform" --write-golden "$T/x" --numerics bf16
+refuses "unknown numerics, with those there are" 2 'fp33.*fp32-winograd' "$BIN/train" --numerics fp33 --output "$T/x"
+refuses "a fraction of a thread" 2 'threads' "$BIN/train" --threads 0.5 --output "$T/x"
+refuses "an unknown instruction set for ref, too" 2 'avx1024' "$BIN/train" --backend ref --isa avx1024 --output "$T/x"
 refuses "batch of no image" 2 'batch-size' "$BIN/train" --batch-size 0 --output "$T/x"
 refuses "negative epochs" 2 'epochs' "$BIN/train" --epochs -1 --output "$T/x"
 refuses "number out of range" 2 '1e999' "$BIN/train" --lr 1e999 --output "$T/x"
@@ -45,7 +54,21 @@ refuses "unknown augmentation" 2 'flop' "$BIN/train" --augment flop --output "$T
 refuses "image too small" 2 'image-size' "$BIN/train" --image-size 16 --output "$T/x"
 refuses "fewer classes than the data" 2 'class' "$BIN/train" --data demo --num-classes 3 --output "$T/x"
 refuses "flag without value" 2 'needs a value' "$BIN/train" --lr
-refuses "unknown instruction set" 2 'avx' env RESNET_ISA=avx3 "$BIN/train" --max-steps 1 --output "$T/x"
+has=$("$BIN/train" --version | sed -n 's/^instruction sets //p')
+for set in avx1024 sse9; do
+    refuses "unknown instruction set $set" 2 "'$set' is not one of this CPU's: .*portable" \
+        "$BIN/train" --isa $set --output "$T/x"
+    refuses "unknown RESNET_ISA $set" 2 "'$set' is not one of this CPU's: .*portable" \
+        env RESNET_ISA=$set "$BIN/bench" --data-free
+    for name in portable avx2 avx512 amx neon; do
+        case " $has " in *" $name "*) continue ;; esac
+        if grep -q "$name" "$T/err"; then fail "the list has only what this CPU has" "$(why)"; fi
+    done
+done
+refuses "inference keeps no activations" 2 'checkpoint-activations' \
+    "$BIN/bench" --mode infer --checkpoint-activations --data-free --image-size 32 --batch-sizes 1
+refuses "table and plot in one file" 2 '--csv and --plot' "$BIN/bench" --csv "$T/x.svg" --plot "$T/x.svg"
+works "dry run with --checkpoint-activations" "$BIN/train" --dry-run --checkpoint-activations
 refuses "unknown preset" 2 'preset' "$BIN/train" --preset no-such --output "$T/x"
 printf 'epochs = 1\nbatchsize = 3\n' >"$T/bad.conf"
 refuses "unknown key, with file, line and the right one" 2 'bad.conf:2.*batch-size' \
@@ -73,6 +96,8 @@ refuses "garbage checkpoint" 3 'garbage.pth' "$BIN/evaluate" --checkpoint "$T/ga
 printf '<!DOCTYPE html><html></html>' >"$T/page.pth"
 refuses "web page as checkpoint" 3 'page.pth' "$BIN/evaluate" --checkpoint "$T/page.pth" --data demo
 refuses "shared object that is none" 3 'garbage.pth' "$BIN/conform" --grad --backend "$T/garbage.pth"
+refuses "a batch that no memory holds: bytes needed, bytes there" 4 '[0-9] bytes are needed, [0-9]* are there' \
+    "$BIN/train" --data demo --arch resnet152 --stem cifar --upsample 2048 --batch-size 4096 --output "$T/x"
 refuses "golden pack that is not there" 3 'index.json' "$BIN/conform" --check-golden "$T/empty" --backend cpu
 
 # -- small runs --------------------------------------------------------------------------------------
@@ -103,6 +128,23 @@ if [ $status = 0 ]; then pass "--overwrite replaces it"; else fail "--overwrite 
 run_small more --resume "$last" --max-steps 4 --hash
 if [ $status = 0 ] && [ "$(grep -c '^step [34] ' "$T/out")" = 2 ]; then pass "--resume does steps 3 and 4"
 else fail "--resume does steps 3 and 4" "exit $status: $(why)"; fi
+run_small winograd --resume "$last" --max-steps 4 --numerics fp32-winograd
+if [ $status = 2 ] && grep -q -e '--numerics: fp32 there, fp32-winograd now' "$T/err"; then
+    pass "--resume under another numerics: exit 2"
+else
+    fail "--resume under another numerics" "exit $status: $(why)"
+fi
+run_small winograd --resume "$last" --max-steps 3 --numerics fp32-winograd --force --threads 2000
+if [ $status = 0 ] && grep -q '"numerics": "fp32-winograd"' "$T/winograd/summary.json"; then
+    pass "--force goes on, and the summary names the numerics"
+else
+    fail "--resume --force under another numerics" "exit $status: $(why)"
+fi
+if grep -q 'capped to 1024' "$T/err"; then pass "2000 threads are capped, and it is said"
+else fail "2000 threads are capped, and it is said" "$(why)"; fi
+works "evaluate under another numerics" "$BIN/evaluate" --checkpoint "$T"/winograd/checkpoints/*_last.pth --data demo --limit 8
+if grep -q 'trained under --numerics fp32-winograd' "$T/err"; then pass "... and it is said"
+else fail "evaluate does not say that the checkpoint has another numerics" "$(why)"; fi
 run_small other --resume "$last" --stem cifar
 if [ $status = 3 ]; then pass "checkpoint of another stem: exit 3"; else fail "checkpoint of another stem" "exit $status"; fi
 works "evaluate a checkpoint" "$BIN/evaluate" --checkpoint "$last" --data demo --limit 32

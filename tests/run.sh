@@ -1,13 +1,14 @@
 #!/bin/sh
 # run.sh - what `make test` does: run.sh BUILDDIR FOLDER-OF-PROGRAMS [programs].  Runs every test program
-# and, without the third word, the shell tests; shows the failures; and adds up: a check of a test program
-# counts like a check of a script.
+# and, without the third word, beside them the shell tests; shows the failures; and adds up: a check of a
+# test program counts like a check of a script.
 set -u
 build=$1 bin=$2 scripts='tests/cli.sh tests/bits.sh'
 [ "${3:-}" = programs ] && scripts=
 passed=0 failed=0 skipped=0
-out=$(mktemp) || exit 1
-trap 'rm -f "$out"' EXIT
+folder=$(mktemp -d) || exit 1
+out=$folder/out
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 export OMP_WAIT_POLICY=passive # threads that wait leave the CPUs to others
 limit=
@@ -27,6 +28,17 @@ report() {
     passed=$((passed + $3)) failed=$((failed + failures)) skipped=$((skipped + $5))
 }
 
+# The scripts, one after the other, while the programs run: name.out, then name.end with status and seconds.
+run_scripts() {
+    for script in $scripts; do
+        name=${script##*/}
+        begin=$(date +%s) status=0
+        $limit sh "$script" "$bin" >"$folder/$name.out" 2>&1 </dev/null || status=$?
+        echo "$status $(($(date +%s) - begin))" >"$folder/$name.end"
+    done
+}
+run_scripts &
+
 for source in tests/test_*.c; do
     name=${source##*/}
     name=${name%.c}
@@ -36,11 +48,13 @@ for source in tests/test_*.c; do
     report "$name" $status $((${1:-0} - ${2:-0})) "${2:-0}" 0 $(($(date +%s) - begin))
 done
 
+wait
 for script in $scripts; do
-    begin=$(date +%s) status=0
-    $limit sh "$script" "$bin" >"$out" 2>&1 </dev/null || status=$?
-    set -- $(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$out" | tail -n 1)
-    report "${script##*/}" $status "${1:-0}" "${2:-0}" "${3:-0}" $(($(date +%s) - begin))
+    name=${script##*/}
+    out=$folder/$name.out
+    set -- $(cat "$folder/$name.end") $(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$out" |
+        tail -n 1)
+    report "$name" "${1:-1}" "${3:-0}" "${4:-0}" "${5:-0}" "${2:-0}"
     grep '^skip' "$out" | sed 's/^/     /'
 done
 

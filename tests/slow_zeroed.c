@@ -21,7 +21,7 @@ static void no_gradient(void *dev, float *dsrc, const float *ddst, const float *
 /* Accuracy on unseen images, percent; 0 if anything failed. */
 static double accuracy(const struct rn_dataset *data, const struct rn_ops *ops)
 {
-    const struct rn_device_options options = { rn_cpu_count(), NULL };
+    const struct rn_device_options options = { .threads = rn_cpu_count() };
     const struct rn_observer silent = { 0 };
     struct rn_train_config c = {
         .data = data, .shuffle = true, .workers = 1, .image_size = 32, .batch = 64, .parts = 1,

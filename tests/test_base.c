@@ -74,7 +74,8 @@ static void test_message_is_per_thread(void)
 
 static void test_alloc(void)
 {
-    static const size_t sizes[] = { 0, 1, 63, 64, 65, 4096, 1000003 };
+    static const size_t sizes[] = { 0,       1,       63,      64,      65,     4096,
+                                    1000003, 1 << 20, 3000001, 3000001, 3000001 };
     uint64_t live = rn_alloc_live();
     for (size_t k = 0; k < RN_COUNT(sizes); k++) {
         unsigned char *p = rn_alloc(sizes[k]), any = 0;
@@ -266,13 +267,13 @@ static void test_hash_floats(void)
     rn_hash_begin(&h, 0);
     rn_hash_u64(&h, 0x0102030405060708u);
     CHECK(rn_hash_end(&h) == hash_of(eight, sizeof eight, 0));
-    /* longer than the block that is converted at once */
+    /* longer than the block that is looked at as one, with a NaN in the second */
     float *many = rn_alloc_array(1000, sizeof *many);
     struct rn_hash g;
     rn_hash_begin(&h, 0);
     rn_hash_begin(&g, 0);
     for (int i = 0; many && i < 1000; i++) {
-        many[i] = (float)i / 7;
+        many[i] = i == 200 ? rn_float(0xff800001u) : i == 950 ? -INFINITY : (float)i / 7;
         rn_hash_floats(&g, many + i, 1);
     }
     if (many) rn_hash_floats(&h, many, 1000);

@@ -36,7 +36,13 @@ static const char *const conv_cases[] = {
     "n1c4h5w5k4r5s5a0", "n1c4h6w6k4r6s6u2a3", "n13c3h10w10k5r3s3a1", "n3c2h12w11k3r3s3a1",
     "n2c2h17w19k2r3s3u2a3", "n8c10h4w4k10r3s3u2a1", "n33c9h3w3k7r3s3a1", "n40c6h4w2k5r3s3u2a1",
     "n34c5h8w8k6r1s1u2", "n3c1h4w4k65r3s3a1", "n1c2h3w3k4r1s1u3a2", "n1c31h6w6k16r3s3a1",
-    "n2c33h4w4k15r3s3a1", "n2c48h4w4k48r3s3a1g3", "n150c3h2w2k4r3s3a1",
+    "n2c33h4w4k15r3s3a1", "n2c48h4w4k48r3s3a1g3", "n150c3h2w2k4r3s3a1", "n3c32h7w5k32r3s3a1g32",
+    "n2c32h8w7k32r3s3u2a1g16",
+    "n7c64h5w6k64r3s3a1g16", "n3c24h9w8k24r3s3u2a1g24", "n2c40h7w9k40r5s5a2g40",
+    "n9c24h5w5k24r3s3a0g24", "n2c20h11w9k20r5s5u2a2g20", "n3c17h8w23k17r3s3u3a2g17", "n19c32h2w3k32r3s3a1g32",
+    "n2c16h5w4k16r1s1u2g16", "n1c64h10w10k64r7s7a3g64", "n2c33h6w7k33r2s4u2a3g33",
+    "n2c64h5w4k64r3s3u2a1g8", "n3c64h4w5k64r1s1g32", "n9c512h1w1k20r3s3a1",
+    "n2c64h14w13k64r3s3a1", "n9c40h1w2k70r3s3u2a1", "n2c700h3w2k40r3s3a1",
 };
 static const char *const bn_cases[] = {
     "n1c1h1w1", "n2c3h1w1", "n17c5h1w1", "n9c16h2w2", "n17c8h4w4", "n5c64h8w8", "n3c33h9w7",
@@ -65,6 +71,7 @@ static const struct row {
 } rows[] = {
     ROW(conv2d_forward, conv_cases), ROW(conv2d_backward_data, conv_cases),
     ROW(conv2d_backward_weights, conv_cases), ROW(conv2d_bn, conv_cases),
+    ROW(conv2d_bn_train, conv_cases), ROW(conv2d_bias, conv_cases), ROW(conv2d_fold, conv_cases),
     ROW(batchnorm_train, bn_cases), ROW(batchnorm_eval, bn_cases), ROW(elementwise, vector_cases),
     ROW(maxpool, pool_cases), ROW(avgpool, pool_cases), ROW(resize, map_cases),
     ROW(linear, linear_cases), ROW(loss, linear_cases), ROW(sgd, vector_cases),
@@ -89,7 +96,7 @@ static size_t run_once(const struct row *row, const struct rn_conv_shape *s, enu
 static void check_way(const struct row *row, const struct rn_conv_shape *s, const char *text,
                       enum data data, const struct way *way, size_t words)
 {
-    struct rn_device_options options = { way->threads, way->isa };
+    struct rn_device_options options = { .threads = way->threads, .isa = way->isa };
     void *dev = NULL;
     if (way->im2col) setenv("RESNET_CONV", "im2col", 1);
     else unsetenv("RESNET_CONV");
@@ -129,10 +136,9 @@ static size_t all_ways(struct way *ways)
     static const char *const names[] = { "avx512", "avx2", "neon", "portable" };
     static const int threads[] = { 1, 2, 3, 6, 8 };
     size_t count = 0;
-    for (size_t t = 0; t < RN_COUNT(threads); t++) ways[count++] = (struct way){ NULL, threads[t],
-                                                                                 false };
+    for (size_t t = 0; t < RN_COUNT(threads); t++) ways[count++] = (struct way){ NULL, threads[t], false };
     for (size_t i = 0; i < RN_COUNT(names); i++) {
-        struct rn_device_options options = { 1, names[i] };
+        struct rn_device_options options = { .threads = 1, .isa = names[i] };
         void *dev = NULL;
         if (rn_ops_cpu.open(&dev, &options)) continue;
         rn_ops_cpu.close(dev);

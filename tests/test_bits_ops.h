@@ -196,6 +196,58 @@ static void conv2d_bn(struct run *r)
     }
 }
 
+static void conv2d_bn_train(struct run *r)
+{
+    const struct rn_conv_shape *s = &r->s;
+    size_t K = (size_t)s->K;
+    float *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
+    float *gamma = vector(r, K, false), *beta = vector(r, K, false);
+    void *packed = packed_weights(r, conv_weights(r), RN_PASS_FORWARD);
+    double *saved = device_alloc(r, 2 * K * sizeof(double));
+    float *dst = empty_tensor(r, s->N, s->K, s->P, s->Q), *x = empty_tensor(r, s->N, s->K, s->P, s->Q);
+    for (int post = 0; post < 3; post++) {
+        struct rn_bn_shape bn = bn_shape(s->N, s->K, s->P, s->Q, post);
+        void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s) +
+                                              r->ops->batchnorm_workspace(r->dev, &bn));
+        r->ops->conv2d_bn_train(r->dev, dst, x, saved, src, packed,
+                                post == RN_POST_ADD_RELU ? add : NULL, gamma, beta, s, &bn, workspace);
+        output_tensor(r, x, s->N, s->K, s->P, s->Q);
+        output_tensor(r, dst, s->N, s->K, s->P, s->Q);
+        output_words(r, saved, 2 * K * sizeof(double));
+    }
+}
+
+static void conv2d_bias(struct run *r)
+{
+    const struct rn_conv_shape *s = &r->s;
+    float *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
+    float *bias = vector(r, (size_t)s->K, false), *dst = empty_tensor(r, s->N, s->K, s->P, s->Q);
+    void *packed = packed_weights(r, conv_weights(r), RN_PASS_FORWARD);
+    void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s));
+    for (int post = 0; post < 3; post++) {
+        r->ops->conv2d_bias(r->dev, dst, src, packed, bias, post == RN_POST_ADD_RELU ? add : NULL,
+                            (enum rn_post)post, s, workspace);
+        output_tensor(r, dst, s->N, s->K, s->P, s->Q);
+    }
+}
+
+/* Into another array, then in place. */
+static void conv2d_fold(struct run *r)
+{
+    const struct rn_conv_shape *s = &r->s;
+    size_t K = (size_t)s->K, count = K * (size_t)(s->C / s->groups) * (size_t)(s->R * s->S);
+    struct rn_bn_shape bn = bn_shape(s->N, s->K, s->P, s->Q, RN_POST_NONE);
+    float *weights = conv_weights(r), *folded = device_alloc(r, count * sizeof(float));
+    float *gamma = vector(r, K, false), *beta = vector(r, K, false), *bias = device_alloc(r, K * 4);
+    float *mean = vector(r, K, false), *var = vector(r, K, true);
+    for (int i = 0; i < 2; i++) {
+        float *to = i ? weights : folded;
+        r->ops->conv2d_fold(r->dev, to, bias, weights, gamma, beta, mean, var, s, &bn);
+        output_vector(r, to, count);
+        output_vector(r, bias, K);
+    }
+}
+
 static void batchnorm_train(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
@@ -216,13 +268,15 @@ static void batchnorm_train(struct run *r)
                                         workspace);
         r->ops->batchnorm_running(r->dev, mean, var, saved, &bn);
         output_tensor(r, dst, s->N, s->C, s->H, s->W);
+        r->ops->batchnorm_apply(r->dev, dadd, src, sum ? add : NULL, saved, gamma, beta, &bn);
+        output_tensor(r, dadd, s->N, s->C, s->H, s->W);
         output_words(r, saved, 2 * C * sizeof(double));
         output_vector(r, mean, C);
         output_vector(r, var, C);
         /* the gradient may overwrite ddst: the last round does */
         float *dsrc = sum ? ddst : empty_tensor(r, s->N, s->C, s->H, s->W);
-        r->ops->batchnorm_backward(r->dev, dsrc, sum ? dadd : NULL, dgamma, dbeta, ddst, dst, src,
-                                   saved, gamma, &bn, workspace);
+        r->ops->batchnorm_backward(r->dev, dsrc, sum ? dadd : NULL, dgamma, dbeta, ddst,
+                                   sum ? dst : NULL, src, saved, gamma, beta, &bn, workspace);
         output_tensor(r, dsrc, s->N, s->C, s->H, s->W);
         if (sum) output_tensor(r, dadd, s->N, s->C, s->H, s->W);
         output_vector(r, dgamma, C);

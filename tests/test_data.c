@@ -404,6 +404,35 @@ static void test_loader_refuses(void)
     rn_loader_free(l);
 }
 
+static void test_loader_measure(void)
+{
+    struct rn_loader_config c = config(0);
+    struct rn_loader_size size, ahead;
+    const uint64_t live = rn_alloc_live();
+    CHECK_OK(rn_loader_measure(&size, &c));
+    CHECK(size.count == COUNT && size.steps == STEPS);
+    const size_t images = (size_t)c.batch * IMAGE * sizeof(float);
+    CHECK(size.bytes > images && size.bytes < images + images / 2);
+    c.workers = 2;
+    CHECK_OK(rn_loader_measure(&ahead, &c));
+    CHECK(ahead.bytes > size.bytes + 2 * images && ahead.bytes < 3 * size.bytes);
+    c.limit = 1;
+    c.batch = INT32_MAX; /* of images that do not exist */
+    CHECK_OK(rn_loader_measure(&ahead, &c));
+    CHECK(ahead.count == 1 && ahead.steps == 1 && ahead.bytes < size.bytes);
+    struct rn_dataset wide = *c.set;
+    struct rn_split many = { .count = UINT32_MAX };
+    wide.height = wide.width = 1 << 20;
+    c.set = &wide;
+    c.split = &many;
+    c.limit = 0;
+    CHECK_OK(rn_loader_measure(&ahead, &c));
+    CHECK(ahead.bytes == SIZE_MAX / 2);
+    c.batch = 0;
+    CHECK(rn_loader_measure(&ahead, &c) == RN_EUSAGE);
+    CHECK(rn_alloc_live() == live);
+}
+
 static void test_loader_memory(void)
 {
     struct rn_loader_config c = config(2);
@@ -432,6 +461,7 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_loader_begin_again), RN_TEST_ROW(test_loader_order),
         RN_TEST_ROW(test_loader_free_early),
         RN_TEST_ROW(test_loader_refuses), RN_TEST_ROW(test_loader_memory),
+        RN_TEST_ROW(test_loader_measure),
     };
     return rn_test_main("test_data", rows, RN_COUNT(rows), argc, argv);
 }

@@ -11,7 +11,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -157,6 +159,59 @@ static void test_cifar_twice_the_same(void)
     make_cifar();
     poke("data_batch_2.bin", FILE_BYTES, 7 * 3073, 1);
     check_refused("cifar10", "data_batch_2.bin: has the content of data_batch_1.bin");
+}
+
+/* Bytes are read once: what becomes of the files afterwards cannot be seen, and harms nobody. */
+static void test_cifar_files_shrink(void)
+{
+    struct rn_dataset *set;
+    struct rn_loader *loader = NULL;
+    struct rn_batch b;
+    int64_t labels = 0, images = 0;
+    make_cifar();
+    CHECK_OK(open_here(&set, "cifar10"));
+    if (!set) return;
+    for (int i = 0; i < 6; i++) CHECK(truncate(path_of(batches[i]), i % 2 ? 0 : FILE_BYTES / 3) == 0);
+    struct rn_loader_config c = { .set = set, .split = &set->train, .limit = 20008, .batch = 500,
+                                  .augment = { 4, true }, .std = { 1, 1, 1 }, .workers = 2 };
+    CHECK_OK(rn_loader_create(&loader, &c));
+    if (loader) CHECK_OK(rn_loader_begin(loader, 0, 0));
+    while (loader && rn_loader_next(loader, &b) == RN_OK && b.n) {
+        for (int i = 0; i < b.n; i++) labels += b.labels[i];
+        images += b.n;
+    }
+    CHECK(images == 20008 && labels == 1 + 2 + 3);
+    rn_loader_free(loader);
+    rn_dataset_close(set);
+}
+
+static void *shrink_and_grow(void *arg)
+{
+    const char *path = arg;
+    for (int i = 0; i < 400; i++) {
+        struct timespec pause = { 0, 1000000 };
+        if (truncate(path, i % 2 ? FILE_BYTES : FILE_BYTES / 2)) break;
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+/* A file that shrinks under the reader is refused, or is read whole; the program goes on. */
+static void test_cifar_shrinks_meanwhile(void)
+{
+    static char path[1024];
+    pthread_t other;
+    make_cifar();
+    snprintf(path, sizeof path, "%s", path_of("data_batch_1.bin"));
+    CHECK(pthread_create(&other, NULL, shrink_and_grow, path) == 0);
+    for (int i = 0; i < 5; i++) {
+        struct rn_dataset *set;
+        rn_status status = open_here(&set, "cifar10");
+        CHECK_MSG(status == RN_OK || (status == RN_EINPUT && strstr(rn_error(), "data_batch_1")),
+                  "status %d: %s", status, rn_error());
+        rn_dataset_close(set);
+    }
+    pthread_join(other, NULL);
 }
 
 static void test_cifar_other_sets(void)
@@ -351,6 +406,7 @@ int main(int argc, char **argv)
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_cifar_whole), RN_TEST_ROW(test_cifar_archive_folder),
         RN_TEST_ROW(test_cifar_damaged), RN_TEST_ROW(test_cifar_twice_the_same),
+        RN_TEST_ROW(test_cifar_files_shrink), RN_TEST_ROW(test_cifar_shrinks_meanwhile),
         RN_TEST_ROW(test_cifar_other_sets), RN_TEST_ROW(test_idx_whole),
         RN_TEST_ROW(test_idx_headers), RN_TEST_ROW(test_idx_damaged_gzip),
         RN_TEST_ROW(test_idx_bomb), RN_TEST_ROW(test_idx_memory),

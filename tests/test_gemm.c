@@ -143,24 +143,6 @@ static void test_panels(void)
         }
 }
 
-static void test_slices(void)
-{
-    for (int taps = 0; taps < 10; taps++)
-        for (int run = 1; run < 200; run += 13)
-            for (int target = 6; target < 300; target += 31) {
-                struct rn_slices s = rn_gemm_slices(taps, run, target, 6);
-                int at = 0;
-                for (int i = 0; i < s.count; i++) {
-                    int begin, end;
-                    rn_gemm_slice(&s, i, &begin, &end);
-                    CHECK(begin == at && end <= s.total && end - begin <= s.len);
-                    CHECK(end > begin || !taps);
-                    at = end;
-                }
-                CHECK(at == taps * run && s.len <= target + 6);
-            }
-}
-
 /* Names: the best without one, each by its own, a list for those that are not here. */
 static void test_names(void)
 {
@@ -178,7 +160,7 @@ int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_kernels), RN_TEST_ROW(test_tiles_used), RN_TEST_ROW(test_panels),
-        RN_TEST_ROW(test_slices),  RN_TEST_ROW(test_names),
+        RN_TEST_ROW(test_names),
     };
     return rn_test_main("test_gemm", rows, RN_COUNT(rows), argc, argv);
 }

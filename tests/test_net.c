@@ -1,24 +1,14 @@
 /*
- * test_net.c - architectures, their parameter counts, the memory plan, and execution: reference and CPU
- * table, any batch, any number of threads give the same bits.
+ * test_net.c - architectures, their parameter counts, and training: reference and CPU table, any
+ * number of threads, and activations recomputed or not give the same bits.  Plans are test_plan.c's,
+ * inference test_infer.c's.
  */
-#include "tests/test.h"
+#include "tests/test_net.h"
 
 #include "base/mem.h"
-#include "base/random.h"
 #include "net/graph.h"
-#include "net/net.h"
-#include "net/plan.h"
-#include "resnet.h"
 
-/* -- architectures -------------------------------------------------------------------------------- */
-
-static struct rn_net_config config_of(const char *name, enum rn_stem stem, int classes, int size, int batch)
-{
-    struct rn_net_config c = { .image_size = size, .batch = batch, .eval_batch = RN_MAX(batch, 1) };
-    CHECK_OK(rn_arch_named(&c.arch, name, stem, classes));
-    return c;
-}
+/* -- architectures ----------------------------------------------------------------------------- */
 
 /* torchvision's published parameter counts, and the CIFAR-10 sheet's and the 224 baseline's. */
 static void test_parameter_counts(void)
@@ -129,112 +119,16 @@ static void test_bad_configurations(void)
     CHECK(rn_graph_build(&g, &c) == RN_EUSAGE);
     c.image_size = 8192;
     c.batch = 4096;
-    CHECK(rn_graph_build(&g, &c) == RN_EUSAGE);
+    CHECK_OK(rn_graph_build(&g, &c));
+    CHECK(rn_graph_check(&g, 4096) == RN_EUSAGE);
+    rn_graph_free(&g);
     c.image_size = 64;
     c.batch = 1;
     c.upsample = 32;
     CHECK(rn_graph_build(&g, &c) == RN_EUSAGE);
 }
 
-/* -- the memory plan ------------------------------------------------------------------------------- */
-
-/* Writes a tag over every buffer when it is made and looks for it at each use: two buffers that share
- * memory while both are needed show.  Independent of plan.c's own lifetimes. */
-struct watch { int *owner; size_t cells; };
-
-static void tag(struct watch *w, size_t offset, size_t bytes, int value)
-{
-    for (size_t i = offset / 64; i < (offset + bytes + 63) / 64 && i < w->cells; i++) w->owner[i] = value;
-}
-
-static bool tagged(const struct watch *w, size_t offset, size_t bytes, int value)
-{
-    for (size_t i = offset / 64; i < (offset + bytes + 63) / 64; i++)
-        if (i >= w->cells || w->owner[i] != value) return false;
-    return true;
-}
-
-static size_t bytes_of(const struct rn_node *n, int batch, void *dev)
-{
-    return rn_ops_ref.tensor_bytes(dev, batch, n->C, n->H, n->W);
-}
-
-static void walk_training(const struct rn_graph *g, const struct rn_plan *p, int batch, void *dev)
-{
-    struct watch w = { NULL, p->bytes / 64 + 1 };
-    w.owner = rn_alloc_array(w.cells, sizeof *w.owner);
-    const int grads = 100000;
-    for (int i = 0; i < g->nodes; i++) { /* forward */
-        const struct rn_node *n = &g->node[i];
-        if (n->src >= 0) CHECK(tagged(&w, p->out[n->src], bytes_of(&g->node[n->src], batch, dev), n->src));
-        if (n->add >= 0) CHECK(tagged(&w, p->out[n->add], bytes_of(&g->node[n->add], batch, dev), n->add));
-        tag(&w, p->out[i], bytes_of(n, batch, dev), i);
-    }
-    int last = g->nodes - 1;
-    tag(&w, p->grad[last], bytes_of(&g->node[last], batch, dev), grads + last);
-    for (int i = last; i > 0; i--) { /* backward: the gradient is there, and so is what the op reads */
-        const struct rn_node *n = &g->node[i];
-        if (n->kind == RN_NODE_RESIZE) continue;
-        size_t bytes = bytes_of(n, batch, dev), src_bytes = bytes_of(&g->node[n->src], batch, dev);
-        CHECK_MSG(tagged(&w, p->grad[i], bytes, grads + i), "gradient of %s", n->name);
-        if (n->kind == RN_NODE_CONV || n->kind == RN_NODE_BN || n->kind == RN_NODE_LINEAR)
-            CHECK_MSG(tagged(&w, p->out[n->src], src_bytes, n->src), "input of %s", n->name);
-        if (n->kind == RN_NODE_BN && n->u.bn.post != RN_POST_NONE)
-            CHECK_MSG(tagged(&w, p->out[i], bytes, i), "output of %s", n->name);
-        bool made = g->node[n->src].last_consumer != i;
-        if (made) CHECK_MSG(tagged(&w, p->grad[n->src], src_bytes, grads + n->src), "sum at %s", n->name);
-        if (n->src > 0) tag(&w, p->grad[n->src], src_bytes, grads + n->src);
-        if (n->add > 0) tag(&w, p->grad[n->add], bytes, grads + n->add);
-    }
-    rn_free(w.owner);
-}
-
-static void test_training_plan(void)
-{
-    static const char *const name[] = { "resnet18", "resnet50" };
-    const struct rn_device_options o = { 1, NULL };
-    void *dev;
-    CHECK_OK(rn_ops_ref.open(&dev, &o));
-    for (size_t i = 0; i < RN_COUNT(name); i++) {
-        for (int stem = RN_STEM_IMAGENET; stem <= RN_STEM_DEEP; stem++) {
-            struct rn_net_config c = config_of(name[i], (enum rn_stem)stem, 10, 32, 3);
-            c.upsample = i ? 48 : 0;
-            struct rn_graph g;
-            struct rn_plan p;
-            CHECK_OK(rn_graph_build(&g, &c));
-            CHECK_OK(rn_plan_training(&p, &g, 3, &rn_ops_ref, dev));
-            walk_training(&g, &p, 3, dev);
-            rn_plan_free(&p);
-            rn_graph_free(&g);
-        }
-    }
-    rn_ops_ref.close(dev);
-}
-
-/* -- execution ------------------------------------------------------------------------------------- */
-
-/* A net small enough for the naive loops: one block a stage, narrow. */
-static struct rn_net_config small(bool bottleneck, enum rn_stem stem, int upsample)
-{
-    struct rn_net_config c = config_of(bottleneck ? "resnext50_32x4d" : "resnet18", stem, 5, 32, 6);
-    struct rn_arch *a = &c.arch;
-    int kept = 0;
-    for (int i = 0; i < a->blocks; i++) {
-        struct rn_block b = a->block[i];
-        if (b.index > (b.stage == 0)) continue;
-        b.out = bottleneck ? 16 << b.stage : 4 << b.stage;
-        b.groups = bottleneck ? 2 : 1;
-        b.mid = b.mid2 = bottleneck ? 8 : b.out;
-        b.project = b.index == 0 && (b.stage > 0 || bottleneck);
-        a->block[kept++] = b;
-    }
-    memset(&a->block[kept], 0, (RN_MAX_BLOCKS - (size_t)kept) * sizeof a->block[0]);
-    a->blocks = kept;
-    a->features = a->block[kept - 1].out;
-    for (int i = 0; i < (stem == RN_STEM_DEEP ? 3 : 1); i++) a->stem_width[i] = 4;
-    c.upsample = upsample;
-    return c;
-}
+/* -- execution --------------------------------------------------------------------------------- */
 
 struct step_result { uint64_t weights; double loss; float logits[6 * 5]; float eval[6 * 5]; };
 
@@ -242,7 +136,7 @@ struct step_result { uint64_t weights; double loss; float logits[6 * 5]; float e
 static void run_steps(struct step_result *r, const struct rn_net_config *c, const struct rn_ops *ops,
                       int threads, int n, int eval_n)
 {
-    const struct rn_device_options o = { threads, NULL };
+    const struct rn_device_options o = { .threads = threads };
     const int32_t labels[6] = { 0, 1, 2, 3, 4, 0 };
     const struct rn_sgd sgd = { 0.05, 0, 0, 0 };
     static float images[6 * 3 * 32 * 32];
@@ -250,10 +144,7 @@ static void run_steps(struct step_result *r, const struct rn_net_config *c, cons
     struct rn_net *net;
     void *dev, *velocity;
 
-    for (size_t i = 0; i < RN_COUNT(images); i++) {
-        struct rn_random g = rn_random(1, RN_RANDOM_TEST, 0, (uint32_t)i);
-        images[i] = (float)(2 * rn_random_uniform(&g) - 1);
-    }
+    test_fill(images, RN_COUNT(images), 0);
     CHECK_OK(ops->open(&dev, &o));
     CHECK_OK(rn_net_create(&net, c, ops, dev));
     rn_net_init(net, 42);
@@ -281,6 +172,16 @@ static void run_steps(struct step_result *r, const struct rn_net_config *c, cons
     ops->close(dev);
 }
 
+static void check_equal(const struct step_result *got, const struct step_result *want, int threads,
+                        int n)
+{
+    CHECK_MSG(got->weights == want->weights, "%d threads: weights %016" PRIx64 ", expected %016" PRIx64,
+              threads, got->weights, want->weights);
+    CHECK(got->loss == want->loss);
+    check_bits("training logits", got->logits, want->logits, (size_t)n * 5);
+    check_bits("evaluation logits", got->eval, want->eval, (size_t)n * 5);
+}
+
 static void check_same(const struct rn_net_config *c, int n)
 {
     struct step_result want, got;
@@ -288,11 +189,7 @@ static void check_same(const struct rn_net_config *c, int n)
     static const int threads[] = { 1, 2, 3, 6, 8 };
     for (size_t t = 0; t < RN_COUNT(threads); t++) {
         run_steps(&got, c, &rn_ops_cpu, threads[t], n, t % 2 ? 1 : 4);
-        CHECK_MSG(got.weights == want.weights, "%d threads: weights %016" PRIx64 " instead of %016" PRIx64,
-                  threads[t], got.weights, want.weights);
-        CHECK(got.loss == want.loss);
-        check_bits("training logits", got.logits, want.logits, (size_t)n * 5);
-        check_bits("evaluation logits", got.eval, want.eval, (size_t)n * 5);
+        check_equal(&got, &want, threads[t], n);
     }
 }
 
@@ -307,11 +204,27 @@ static void test_same_bits(void)
     check_same(&c, 2);
 }
 
+/* Blocks that run forward again in the backward pass, on both tables. */
+static void test_checkpoints_change_no_bit(void)
+{
+    for (int stem = RN_STEM_IMAGENET; stem <= RN_STEM_DEEP; stem++) {
+        int upsample = stem == RN_STEM_3X3S2 ? 40 : 0;
+        struct rn_net_config c = small(stem % 2 == 0, (enum rn_stem)stem, upsample);
+        struct step_result want, got;
+        run_steps(&want, &c, &rn_ops_cpu, 2, 5, 5);
+        c.checkpoint = true;
+        run_steps(&got, &c, &rn_ops_cpu, 2, 5, 5);
+        check_equal(&got, &want, 2, 5);
+        run_steps(&got, &c, &rn_ops_ref, 1, 5, 5);
+        check_equal(&got, &want, 1, 5);
+    }
+}
+
 /* A NaN in one weight is found in the layer that has it. */
 static void test_not_finite_is_named(void)
 {
     const struct rn_net_config c = small(false, RN_STEM_3X3S2, 0);
-    const struct rn_device_options o = { 1, NULL };
+    const struct rn_device_options o = { .threads = 1 };
     static float images[6 * 3 * 32 * 32];
     const struct rn_param *row;
     struct rn_net *net;
@@ -342,7 +255,8 @@ int main(int argc, char **argv)
     static const struct rn_test_row row[] = {
         RN_TEST_ROW(test_parameter_counts), RN_TEST_ROW(test_macs), RN_TEST_ROW(test_arch_from_shapes),
         RN_TEST_ROW(test_arch_of_odd_widths), RN_TEST_ROW(test_bad_configurations),
-        RN_TEST_ROW(test_training_plan), RN_TEST_ROW(test_same_bits), RN_TEST_ROW(test_not_finite_is_named),
+        RN_TEST_ROW(test_same_bits), RN_TEST_ROW(test_checkpoints_change_no_bit),
+        RN_TEST_ROW(test_not_finite_is_named),
     };
     return rn_test_main("test_net", row, RN_COUNT(row), argc, argv);
 }

@@ -115,11 +115,49 @@ static void test_refusals(void)
     refuse("-x", "-x", "flag");
     refuse("--threads 0", "--threads", "1");
     refuse("--threads -3", "--threads", "-3");
-    refuse("--isa avx1024", "avx1024", "avx");
-    refuse("--numerics bf16", "bf16", "not in this build");
+    refuse("--isa=", "--isa", "missing");
+    refuse("--numerics fp31-winograd", "did you mean fp32-winograd", "fp32|fp32-winograd");
+    refuse("--numerics direct", "direct", "not one of fp32|fp32-winograd");
     refuse("--output a\tb", "--output", "control");
     refuse("--preset no-such-preset", "no-such-preset", "preset");
     refuse("--preset ../evil", "../evil", "preset");
+}
+
+/* The command line is good, and the backend has its own word on what was asked for. */
+static void backend_refuses(const char *line, const char *word, const char *another)
+{
+    struct opt_set o;
+    struct tool_device d;
+    CHECK_OK(parse(&o, line));
+    CHECK_MSG(tool_device_open(&d, &o) == RN_EUSAGE, "\"%s\" is taken", line);
+    CHECK_MSG(strstr(rn_error(), word) && strstr(rn_error(), another), "\"%s\": \"%s\" lacks \"%s\" or \"%s\"",
+              line, rn_error(), word, another);
+    tool_device_close(&d);
+    opt_end(&o);
+}
+
+/* What this CPU has, not what there is in the world. */
+static void test_unknown_isa(void)
+{
+#if defined(__aarch64__)
+    static const char mine[] = ": neon, portable", other[] = "avx2";
+#else
+    static const char mine[] = "portable", other[] = "neon";
+#endif
+    backend_refuses("--isa avx1024", "'avx1024'", mine);
+    CHECK_MSG(!strstr(rn_error(), other), "%s", rn_error());
+    backend_refuses("--isa avx1024 --backend ref", "'avx1024'", "ref");
+    setenv("RESNET_ISA", "sse9", 1);
+    backend_refuses("", "'sse9'", mine);
+    backend_refuses("--backend ref", "'sse9'", "ref");
+    unsetenv("RESNET_ISA");
+}
+
+static void test_numerics_of_a_backend(void)
+{
+    backend_refuses("--numerics bf16", "bf16", "cpu has fp32, fp32-winograd");
+    backend_refuses("--numerics int8", "int8", "cpu has");
+    backend_refuses("--numerics fast --backend ref", "fast", "ref has fp32");
 }
 
 static void test_positionals(void)
@@ -297,10 +335,6 @@ static void test_environment(void)
     CHECK_OK(parse(&o, "--isa avx2"));
     CHECK(!strcmp(opt_text(&o, "isa"), "avx2"));
     opt_end(&o);
-    setenv("RESNET_ISA", "sse9", 1);
-    CHECK_OK(parse(&o, "--isa avx2"));
-    opt_end(&o);
-    refuse("", "RESNET_ISA", "sse9");
     unsetenv("RESNET_ISA");
 }
 
@@ -331,7 +365,8 @@ int main(int argc, char **argv)
 {
     static const struct rn_test_row row[] = {
         RN_TEST_ROW(test_defaults), RN_TEST_ROW(test_flags), RN_TEST_ROW(test_lists),
-        RN_TEST_ROW(test_refusals), RN_TEST_ROW(test_positionals), RN_TEST_ROW(test_help_first),
+        RN_TEST_ROW(test_refusals), RN_TEST_ROW(test_unknown_isa),
+        RN_TEST_ROW(test_numerics_of_a_backend), RN_TEST_ROW(test_positionals), RN_TEST_ROW(test_help_first),
         RN_TEST_ROW(test_replaced_row), RN_TEST_ROW(test_config), RN_TEST_ROW(test_config_refusals),
         RN_TEST_ROW(test_round_trip), RN_TEST_ROW(test_values), RN_TEST_ROW(test_environment),
         RN_TEST_ROW(test_no_memory),

@@ -30,12 +30,12 @@ static void test_table(void)
         CHECK_MSG(f != NULL, "slot %zu of the table is empty", count);
         count++;
     }
-    CHECK(count == 45);
+    CHECK(count == 51);
 }
 
 static void test_device(void)
 {
-    struct rn_device_options options = { 1, NULL };
+    struct rn_device_options options = { .threads = 1 };
     float x[8] = { 1, -2, 3, 4, 5, 6, 7, 8 }, back[8];
     void *dev = NULL, *mem = NULL;
     CHECK_OK(ops->open(&dev, &options));
@@ -52,7 +52,13 @@ static void test_device(void)
     ops->release(dev, mem);
     ops->release(dev, NULL);
     ops->close(dev);
-    options.isa = "avx3";
+    options.numerics = "fp32-winograd";
+    CHECK_OK(ops->open(&dev, &options));
+    ops->close(dev);
+    options.numerics = "fp33";
+    CHECK(ops->open(&dev, &options) == RN_EUSAGE);
+    CHECK(strstr(rn_error(), "fp33") && strstr(rn_error(), "fp32 and fp32-winograd"));
+    options = (struct rn_device_options){ .threads = 1, .isa = "avx3" };
     CHECK(ops->open(&dev, &options) == RN_EUSAGE);
     CHECK(strstr(rn_error(), "avx3") != NULL);
 }

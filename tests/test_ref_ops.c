@@ -22,7 +22,7 @@ static void test_batchnorm_by_hand(void)
     check_bits("batch norm", y, want_y, 4);
     ops->batchnorm_running(NULL, &mean, &var, saved, &s);
     CHECK(mean == 4 && var == (float)(1.5 + 0.25 * (4.0 / 3.0)));
-    ops->batchnorm_backward(NULL, dx, NULL, &dgamma, &dbeta, g, y, x, saved, &gamma, &s, scratch);
+    ops->batchnorm_backward(NULL, dx, NULL, &dgamma, &dbeta, g, y, x, saved, &gamma, &beta, &s, scratch);
     check_bits("batch norm, data gradient", dx, want_dx, 4);
     CHECK(dgamma == -1 && dbeta == 1);
 
@@ -72,7 +72,7 @@ static void test_batchnorm_two_pass(void)
     fill_reals(x, ALL, 1), fill_reals(g, ALL, 2);
     void *workspace = malloc(ops->batchnorm_workspace(NULL, &s)); /* no byte more */
     ops->batchnorm_forward_train(NULL, y, saved, x, NULL, gamma, beta, &s, workspace);
-    ops->batchnorm_backward(NULL, dx, NULL, dgamma, dbeta, g, y, x, saved, gamma, &s, workspace);
+    ops->batchnorm_backward(NULL, dx, NULL, dgamma, dbeta, g, y, x, saved, gamma, beta, &s, workspace);
     free(workspace);
     for (int c = 0; c < C; c++) {
         double m = 0, v = 0, sum_g = 0, sum_gh = 0;
@@ -108,19 +108,19 @@ static void test_batchnorm_post(void)
     ops->add(NULL, want, plain, add, ALL);
     ops->relu_forward(NULL, want, want, ALL);
     ops->relu_backward(NULL, g, dy, want, ALL);
-    ops->batchnorm_backward(NULL, plain, NULL, dgamma[0], dbeta[0], g, want, x, saved, gamma, &s,
+    ops->batchnorm_backward(NULL, plain, NULL, dgamma[0], dbeta[0], g, want, x, saved, gamma, beta, &s,
                             scratch);
     s.post = RN_POST_ADD_RELU;
     ops->batchnorm_forward_train(NULL, got, saved, x, add, gamma, beta, &s, scratch);
     check_bits("bn+add+relu", got, want, ALL);
-    ops->batchnorm_backward(NULL, dx, dadd, dgamma[1], dbeta[1], dy, got, x, saved, gamma, &s,
+    ops->batchnorm_backward(NULL, dx, dadd, dgamma[1], dbeta[1], dy, got, x, saved, gamma, beta, &s,
                             scratch);
     check_bits("gradient of the addend", dadd, g, ALL);
     check_bits("gradient through bn+add+relu", dx, plain, ALL);
     check_bits("its gammas", dgamma[1], dgamma[0], 3);
     check_bits("its betas", dbeta[1], dbeta[0], 3);
     memcpy(dadd, dy, sizeof dy);
-    ops->batchnorm_backward(NULL, dadd, NULL, dgamma[1], dbeta[1], dadd, got, x, saved, gamma, &s,
+    ops->batchnorm_backward(NULL, dadd, NULL, dgamma[1], dbeta[1], dadd, got, x, saved, gamma, beta, &s,
                             scratch);
     check_bits("in place", dadd, plain, ALL);
 

@@ -5,6 +5,7 @@
  * sums and scores.
  */
 #include "tests/test_train.h"
+#include "base/available.h"
 #include "train/sum.h"
 
 #include <stdlib.h>
@@ -305,6 +306,57 @@ static void test_batch_of_validation(void)
     CHECK(loss[0] == loss[1]);
 }
 
+/* -- memory ------------------------------------------------------------------------------------ */
+
+/* What creating a trainer says when so many bytes are there; on refusal nothing is left behind. */
+static rn_status create_with(const struct rn_train_config *c, const struct rn_ops *ops, uint64_t there)
+{
+    struct tiny x = {0};
+    struct rn_device_options o = { .threads = 1 };
+    CHECK_OK(ops->open(&x.dev, &o));
+    const uint64_t live = rn_alloc_live();
+    rn_memory_pretend(there);
+    rn_status status = rn_trainer_create(&x.t, c, ops, x.dev);
+    rn_memory_pretend(0);
+    if (status) CHECK(!x.t && rn_alloc_live() == live);
+    rn_trainer_free(x.t);
+    ops->close(x.dev);
+    return status;
+}
+
+/* The net, the arrays of the optimiser and of a step's parts, and the batches of both loaders. */
+static size_t bytes_needed(const struct rn_train_config *c)
+{
+    struct tiny x = tiny_begin(c, 1);
+    const struct rn_net *net = rn_trainer_net(x.t);
+    const size_t image = TINY_PIXELS * sizeof(float);
+    const size_t batches = 3 * 4 * image + 2 * 9 * image; /* two steps ahead; validation has one step */
+    size_t arena = 0;
+    CHECK_OK(rn_net_arena_bytes(&arena, rn_net_config_of(net), &rn_ops_cpu, x.dev));
+    const size_t beside = rn_net_config_of(net)->beside_bytes;
+    CHECK_MSG(beside > batches && beside < batches + batches / 4, "%zu bytes beside the net", beside);
+    arena += beside + 3 * rn_net_trainable_count(net) * sizeof(float);
+    tiny_end(&x);
+    return arena;
+}
+
+static void test_memory_is_asked_for(void)
+{
+    struct rn_train_config c = tiny_config();
+    c.batch = 4;
+    c.val_batch = 9;
+    c.parts = 2;
+    c.workers = 2;
+    c.optimizer = RN_ADAMW;
+    const size_t needed = bytes_needed(&c);
+    CHECK(create_with(&c, &rn_ops_cpu, needed - 1) == RN_ENOMEM);
+    CHECK_MSG(strstr(rn_error(), "no memory for the net at batch size 9"), "%s", rn_error());
+    CHECK_OK(create_with(&c, &rn_ops_cpu, needed));
+    CHECK(create_with(&c, &rn_ops_ref, 1) == RN_ENOMEM);
+    struct rn_ops other = rn_ops_ref; /* may have memory of its own */
+    CHECK_OK(create_with(&c, &other, 1));
+}
+
 /* -- sums and scores --------------------------------------------------------------------------- */
 
 /* A11 level by level, as the rule is written. */
@@ -368,6 +420,7 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_max_steps),
         RN_TEST_ROW(test_learns),
         RN_TEST_ROW(test_batch_of_validation),
+        RN_TEST_ROW(test_memory_is_asked_for),
         RN_TEST_ROW(test_sum),
         RN_TEST_ROW(test_score),
     };

@@ -9,13 +9,13 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "analyze/analyze.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "data/data.h"
 #include "net/net.h"
 #include "observe/observe.h"
+#include "tools/cli/bench_report.h"
 #include "tools/cli/options.h"
 
 #include <errno.h>
@@ -36,24 +36,20 @@ static const struct opt rows[] = {
     { "data-free", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "one batch of random numbers instead, made before",
       "Measurement" },
     { "opt", OPT_CHOICE, "sgd", 0, 0, "sgd|adamw", NULL, "update of a training step", "Measurement" },
+    { "checkpoint-activations", OPT_SWITCH, NULL, 0, 0, NULL, NULL,
+      "train with less memory: blocks run forward twice", "Measurement" },
+    { "fold", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "infer with batch norm folded into the weights",
+      "Measurement" },
     { "csv", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "the results as a table for other programs", "Output" },
+    { "plot", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "the results drawn, as .png or .svg; needs cairo", "Output" },
     { "num-classes", OPT_INT, "1000", 2, 100000, NULL, "N", "outputs", "Net" },
     { "image-size", OPT_INT, "224", 32, 4096, NULL, "N", "height and width given to the net", "Net" },
     { "stem", OPT_CHOICE, "imagenet", 0, 0, "imagenet|cifar|cifar-pool|3x3s2|deep", NULL, "first layers",
       "Net" },
 };
 
-#define MAX_SIZES 64
-
-struct result {
-    int batch;
-    char isa[16];
-    double mean, median, std, p90, p95, p99, min, max; /* milliseconds */
-    double images_per_second, gflops, peak_gflops, rss;
-};
-
 /* What the child process sends to its parent. */
-struct report { rn_status status; char message[512]; struct result result; };
+struct report { rn_status status; char message[512]; struct bench_result result; };
 
 /* -- one measurement ------------------------------------------------------------------------------ */
 
@@ -76,7 +72,11 @@ struct bench {
 static rn_status make_net(struct bench *b)
 {
     struct rn_net_config config = { .image_size = b->size, .upsample = (int)opt_int(b->o, "upsample"),
-                                    .batch = b->train ? b->batch : 0, .eval_batch = b->train ? 1 : b->batch };
+                                    .batch = b->train ? b->batch : 0, .eval_batch = b->train ? 1 : b->batch,
+                                    .checkpoint = opt_switch(b->o, "checkpoint-activations"),
+                                    .fold = opt_switch(b->o, "fold") };
+    config.beside_arrays = !b->train ? 0 : b->adamw ? 2 : 1;
+    config.beside_bytes = (size_t)b->batch * 3 * (size_t)b->size * (size_t)b->size * sizeof(float);
     enum rn_stem stem;
     rn_status status = rn_stem_parse(&stem, opt_text(b->o, "stem"));
     if (!status) status = rn_arch_named(&config.arch, opt_text(b->o, "arch"), stem, b->classes);
@@ -222,7 +222,7 @@ static double quantile(const double *sorted, int count, double q)
 }
 
 /* Fills in what follows from the times (milliseconds), which it sorts. */
-static void summarise(struct result *r, double *times, int count)
+static void summarise(struct bench_result *r, double *times, int count)
 {
     double sum = 0, squares = 0;
     qsort(times, (size_t)count, sizeof *times, compare);
@@ -239,11 +239,14 @@ static void summarise(struct result *r, double *times, int count)
     r->images_per_second = 1e3 * r->batch / r->median;
 }
 
-static rn_status measure(struct result *r, struct bench *b)
+static rn_status measure(struct bench_result *r, struct bench *b)
 {
     int runs = (int)opt_int(b->o, "runs"), warmup = (int)opt_int(b->o, "warmup");
     double *times = rn_alloc_array((size_t)runs, sizeof *times);
     rn_status status = times ? prepare(b) : RN_ENOMEM;
+    /* The peak is measured on both sides of the calls, should the machine be busy on one of them. */
+    const char *isa = status ? NULL : b->device.ops->isa(b->device.dev);
+    double peak = status ? 0 : rn_peak_gflops(b->device.threads, isa);
     for (int i = 0; !status && i < warmup; i++) status = call(b);
     for (int i = 0; !status && i < runs; i++) {
         double begin = rn_seconds();
@@ -255,8 +258,8 @@ static rn_status measure(struct result *r, struct bench *b)
         summarise(r, times, runs);
         r->rss = rn_peak_rss_mb();
         r->gflops = 2e-9 * (double)rn_net_macs(b->net) * (b->train ? 3 : 1) * r->images_per_second;
-        snprintf(r->isa, sizeof r->isa, "%s", b->device.ops->isa(b->device.dev));
-        r->peak_gflops = rn_peak_gflops(b->device.threads, r->isa);
+        snprintf(r->isa, sizeof r->isa, "%s", isa);
+        r->peak_gflops = RN_MAX(peak, rn_peak_gflops(b->device.threads, isa));
     }
     rn_free(times);
     return status;
@@ -289,7 +292,7 @@ static ssize_t read_all(int fd, void *data, size_t bytes)
     return (ssize_t)got;
 }
 
-static rn_status measure_apart(struct result *r, const struct opt_set *o, int batch)
+static rn_status measure_apart(struct bench_result *r, const struct opt_set *o, int batch)
 {
     int pipes[2], ended = 0;
     if (pipe(pipes)) return rn_fail(RN_EIO, "pipe: %s", strerror(errno));
@@ -310,92 +313,6 @@ static rn_status measure_apart(struct result *r, const struct opt_set *o, int ba
     return report.status ? rn_fail(report.status, "%s", report.message) : RN_OK;
 }
 
-/* -- results -------------------------------------------------------------------------------------- */
-
-struct column { const char *key; double value; int digits; };
-#define COLUMNS 14
-
-static void columns(struct column c[COLUMNS], const struct result *r)
-{
-    const struct column all[COLUMNS] = {
-        { "mean_ms", r->mean, 4 }, { "median_ms", r->median, 4 }, { "std_ms", r->std, 4 },
-        { "p50_ms", r->median, 4 }, { "p90_ms", r->p90, 4 }, { "p95_ms", r->p95, 4 },
-        { "p99_ms", r->p99, 4 }, { "min_ms", r->min, 4 }, { "max_ms", r->max, 4 },
-        { "images_per_second", r->images_per_second, 3 }, { "gflops", r->gflops, 3 },
-        { "peak_gflops_measured", r->peak_gflops, 1 }, { "peak_rss_mb", r->rss, 1 }, { NULL, 0, 0 },
-    };
-    memcpy(c, all, sizeof all);
-}
-
-/* The smallest batch with 95 % of the best images a second. */
-static int knee(const struct result *r, int count)
-{
-    double best = 0;
-    int batch = 0;
-    for (int i = 0; i < count; i++) best = RN_MAX(best, r[i].images_per_second);
-    for (int i = 0; i < count; i++)
-        if (r[i].images_per_second >= 0.95 * best && (!batch || r[i].batch < batch)) batch = r[i].batch;
-    return batch;
-}
-
-static void add_json(struct rn_text *t, const struct opt_set *o, const struct result *r, int count)
-{
-    struct column c[COLUMNS];
-    rn_text_add(t, "{\"results\": [");
-    for (int i = 0; i < count; i++) {
-        rn_text_add(t, "%s\n  {\"mode\": \"%s\", \"arch\": \"%s\", \"image_size\": %d, \"batch\": %d, "
-                    "\"threads\": %d, \"numerics\": \"%s\", \"isa\": \"%s\"", i ? "," : "", opt_text(o, "mode"),
-                    opt_text(o, "arch"), (int)opt_int(o, "image-size"), r[i].batch, (int)opt_int(o, "threads"),
-                    opt_text(o, "numerics"), r[i].isa);
-        columns(c, &r[i]);
-        for (int k = 0; c[k].key; k++) {
-            rn_text_add(t, ", \"%s\": ", c[k].key);
-            rn_text_fixed(t, c[k].value, c[k].digits);
-        }
-        rn_text_add(t, "}");
-    }
-    rn_text_add(t, "\n], \"knee_batch\": %d}\n", knee(r, count));
-}
-
-static void add_csv(struct rn_text *t, const struct opt_set *o, const struct result *r, int count)
-{
-    struct column c[COLUMNS];
-    rn_text_add(t, "mode,arch,image_size,batch,threads,numerics,isa");
-    columns(c, &r[0]);
-    for (int k = 0; c[k].key; k++) rn_text_add(t, ",%s", c[k].key);
-    for (int i = 0; i < count; i++) {
-        rn_text_add(t, "\n%s,%s,%d,%d,%d,%s,%s", opt_text(o, "mode"), opt_text(o, "arch"),
-                    (int)opt_int(o, "image-size"), r[i].batch, (int)opt_int(o, "threads"), opt_text(o, "numerics"),
-                    r[i].isa);
-        columns(c, &r[i]);
-        for (int k = 0; c[k].key; k++) {
-            rn_text_add(t, ",");
-            rn_text_fixed(t, c[k].value, c[k].digits);
-        }
-    }
-    rn_text_add(t, "\n");
-}
-
-static void add_title(struct rn_text *t, const struct opt_set *o)
-{
-    rn_text_add(t, "%s, %s, %s stem, %dx%d, %d classes, %s, %d threads, %s\n%6s %11s %9s %11s %11s %11s %9s %8s\n",
-                opt_text(o, "mode"), opt_text(o, "arch"), opt_text(o, "stem"), (int)opt_int(o, "image-size"),
-                (int)opt_int(o, "image-size"), (int)opt_int(o, "num-classes"), opt_text(o, "numerics"),
-                (int)opt_int(o, "threads"), opt_switch(o, "data-free") ? "synthetic input" : opt_text(o, "data"),
-                "batch", "median ms", "std ms", "p95 ms", "images/s", "GFLOP/s", "of peak", "peak MB");
-}
-
-static void add_row(struct rn_text *t, const struct result *r)
-{
-    char a[6][RN_NUMBER_CHARS];
-    rn_text_add(t, "%6d %11s %9s %11s %11s %11s ", r->batch, rn_fixed_text(a[0], r->median, 3),
-                rn_fixed_text(a[1], r->std, 3), rn_fixed_text(a[2], r->p95, 3),
-                rn_fixed_text(a[3], r->images_per_second, 1), rn_fixed_text(a[4], r->gflops, 1));
-    if (r->peak_gflops > 0) rn_text_add(t, "%7s %%", rn_fixed_text(a[5], 100 * r->gflops / r->peak_gflops, 1));
-    else rn_text_add(t, "%9s", "-");
-    rn_text_add(t, " %8s\n", rn_fixed_text(a[0], r->rss, 1));
-}
-
 /* Prints what was added since the last call; `hidden` text is dropped. */
 static rn_status show(struct rn_text *t, bool hidden)
 {
@@ -407,35 +324,25 @@ static rn_status show(struct rn_text *t, bool hidden)
     return status;
 }
 
-static rn_status write_csv(const struct opt_set *o, const struct result *r, int count)
-{
-    struct rn_text t = { 0 };
-    add_csv(&t, o, r, count);
-    rn_status status = rn_text_status(&t);
-    if (!status) status = rn_file_write(opt_text(o, "csv"), t.data, t.length);
-    rn_text_free(&t);
-    return status;
-}
-
 static rn_status run(const struct opt_set *o)
 {
-    struct result r[MAX_SIZES];
+    struct bench_result r[BENCH_SIZES];
     struct rn_text text = { 0 };
-    double size[MAX_SIZES];
+    double size[BENCH_SIZES];
     bool json = opt_switch(o, "json");
-    int count = opt_reals(o, "batch-sizes", size, MAX_SIZES);
-    rn_status status = RN_OK;
+    int count = opt_reals(o, "batch-sizes", size, BENCH_SIZES);
+    rn_status status = bench_check_files(o);
     for (int i = 0; !status && i < count; i++) {
         if ((status = measure_apart(&r[i], o, (int)size[i]))) return status;
-        if (i == 0) add_title(&text, o);
-        add_row(&text, &r[i]);
+        if (i == 0) bench_add_title(&text, o);
+        bench_add_row(&text, &r[i]);
         status = show(&text, json);
     }
-    if (!status && json) add_json(&text, o, r, count);
-    else rn_text_add(&text, "knee: batch %d is the smallest with 95 %% of the best images/s\n", knee(r, count));
-    if (!status) status = show(&text, false);
-    if (!status && opt_given(o, "csv")) status = write_csv(o, r, count);
-    return status;
+    if (status) return status;
+    if (json) bench_add_json(&text, o, r, count);
+    else rn_text_add(&text, "knee: batch %d is the smallest with 95 %% of the best images/s\n", bench_knee(r, count));
+    status = show(&text, false);
+    return status ? status : bench_write_files(o, r, count);
 }
 
 int main(int argc, char **argv)

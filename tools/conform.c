@@ -88,7 +88,7 @@ static rn_status write_pack(const struct opt_set *o)
     const char *folder = opt_text(o, "write-golden"), *backend = opt_text(o, "backend");
     if (opt_given(o, "backend") && strcmp(backend, "ref") != 0)
         return rn_fail(RN_EUSAGE, "--backend %s: golden packs are written by ref alone", backend);
-    rn_status status = rn_golden_write(folder);
+    rn_status status = rn_golden_write(folder, opt_text(o, "numerics"));
     if (status == RN_OK && opt_switch(o, "json")) {
         struct rn_text line = { 0 };
         put_word(&line, "{", "mode", "write-golden");
@@ -102,12 +102,14 @@ static rn_status write_pack(const struct opt_set *o)
     return status;
 }
 
-static rn_status print_json(const struct output *out, const struct tool_device *d, const char *mode)
+static rn_status print_json(const struct output *out, const struct tool_device *d, const char *mode,
+                            const char *numerics)
 {
     struct rn_text head = { 0 };
     put_word(&head, "{", "mode", mode);
     put_word(&head, ",", "backend", d->ops->name);
     put_word(&head, ",", "isa", d->ops->isa(d->dev));
+    put_word(&head, ",", "numerics", numerics);
     rn_text_add(&head, ",\"threads\":%d,\"checked\":%d,\"same\":%d,\"legal\":%d,\"failed\":%d,"
                 "\"results\":[", d->threads, out->count, out->same, out->legal, out->failed);
     rn_status status = rn_text_status(&head);
@@ -124,17 +126,18 @@ static rn_status judge(const struct opt_set *o, const char *mode)
     rn_status status = tool_device_open(&d, o);
     if (status) return status;
     bool grad = strcmp(mode, "grad") == 0;
-    if (grad) status = rn_gradcheck(d.ops, d.dev, take, &out);
-    else status = rn_golden_check(opt_text(o, "check-golden"), d.ops, d.dev, take, &out);
+    const char *numerics = opt_text(o, "numerics"), *pack = opt_text(o, "check-golden");
+    if (grad) status = rn_gradcheck(d.ops, d.dev, numerics, take, &out);
+    else status = rn_golden_check(pack, d.ops, d.dev, numerics, take, &out);
     if (out.json && (status == RN_OK || status == RN_ECHECK)) {
-        rn_status printed = print_json(&out, &d, mode);
+        rn_status printed = print_json(&out, &d, mode, numerics);
         if (printed) status = printed;
     } else if (!out.json && grad && out.count) {
-        printf("%s, %s: %d checked, %d ok, %d failed\n", d.ops->name, d.ops->isa(d.dev), out.count,
-               out.same, out.failed);
+        printf("%s, %s, %s: %d checked, %d ok, %d failed\n", d.ops->name, d.ops->isa(d.dev), numerics,
+               out.count, out.same, out.failed);
     } else if (!out.json && out.count) {
-        printf("%s, %s: %d cases, %d same, %d legal, %d failed\n", d.ops->name, d.ops->isa(d.dev),
-               out.count, out.same, out.legal, out.failed);
+        printf("%s, %s, %s: %d cases, %d same, %d legal, %d failed\n", d.ops->name,
+               d.ops->isa(d.dev), numerics, out.count, out.same, out.legal, out.failed);
     }
     rn_text_free(&out.text);
     tool_device_close(&d);

@@ -28,6 +28,8 @@ static const struct opt rows[] = {
       "else the data's",
       "Evaluation" },
     { "std", OPT_REALS, NULL, 1e-6, 100, NULL, "a,b,c", "likewise", "Evaluation" },
+    { "fold", OPT_SWITCH, NULL, 0, 0, NULL, NULL,
+      "batch norm folded into the weights: faster, other bits than training's validation", "Evaluation" },
     { "logits", OPT_TEXT, NULL, 0, 0, NULL, "FILE.npy", "all outputs, float32, images x classes",
       "Evaluation" },
     { "arch", OPT_TEXT, NULL, 0, 0, NULL, "NAME",
@@ -141,18 +143,6 @@ static rn_status open_data(struct session *s, const struct rn_arch *a)
     return s->count ? RN_OK : rn_fail(RN_EINPUT, "%s has no images to evaluate", s->data->spec);
 }
 
-static rn_status make_net(struct session *s, const struct rn_arch *a)
-{
-    int64_t upsample = opt_text(&s->o, "upsample") ? opt_int(&s->o, "upsample")
-                                                   : rn_checkpoint_int(s->file, "upsample", 0);
-    struct rn_net_config c = { .arch = *a, .image_size = s->data->height,
-                               .upsample = upsample > 0 && upsample <= 4096 ? (int)upsample : 0,
-                               .eval_batch = (int)RN_MIN(opt_int(&s->o, "batch-size"), s->count) };
-    rn_status st = rn_net_create(&s->net, &c, s->device.ops, s->device.dev);
-    s->classes = a->classes;
-    return st ? st : rn_load_weights(s->net, s->file, false);
-}
-
 /* -- the images -------------------------------------------------------------------------------- */
 
 /* Three numbers: the flag's, else the checkpoint's, else the data set's. */
@@ -173,16 +163,33 @@ static rn_status normalisation(double out[3], struct session *s, const char *nam
     return RN_OK;
 }
 
-static rn_status make_loader(struct session *s)
+static rn_status choose_images(struct rn_loader_config *c, struct session *s)
 {
     bool train = !strcmp(opt_text(&s->o, "split"), "train");
-    struct rn_loader_config c = { .set = s->data, .split = train ? &s->data->train : &s->data->val,
-                                  .limit = opt_int(&s->o, "limit"),
-                                  .batch = rn_net_config_of(s->net)->eval_batch,
-                                  .workers = (int)opt_int(&s->o, "workers") };
-    rn_status st = normalisation(c.mean, s, "mean", s->data->mean);
-    if (!st) st = normalisation(c.std, s, "std", s->data->std);
-    return st ? st : rn_loader_create(&s->loader, &c);
+    *c = (struct rn_loader_config){ .set = s->data, .split = train ? &s->data->train : &s->data->val,
+                                    .limit = opt_int(&s->o, "limit"),
+                                    .batch = (int)RN_MIN(opt_int(&s->o, "batch-size"), s->count),
+                                    .workers = (int)opt_int(&s->o, "workers") };
+    rn_status st = normalisation(c->mean, s, "mean", s->data->mean);
+    return st ? st : normalisation(c->std, s, "std", s->data->std);
+}
+
+/* The net before the loader, whose memory it is told: it refuses before anything large is allocated. */
+static rn_status make_net(struct session *s, const struct rn_arch *a,
+                          const struct rn_loader_config *images)
+{
+    struct rn_loader_size size;
+    rn_status st = rn_loader_measure(&size, images);
+    if (st) return st;
+    int64_t upsample = opt_text(&s->o, "upsample") ? opt_int(&s->o, "upsample")
+                                                   : rn_checkpoint_int(s->file, "upsample", 0);
+    struct rn_net_config c = { .arch = *a, .image_size = s->data->height,
+                               .upsample = upsample > 0 && upsample <= 4096 ? (int)upsample : 0,
+                               .eval_batch = images->batch, .fold = opt_switch(&s->o, "fold"),
+                               .beside_bytes = size.bytes };
+    st = rn_net_create(&s->net, &c, s->device.ops, s->device.dev);
+    s->classes = a->classes;
+    return st ? st : rn_load_weights(s->net, s->file, false);
 }
 
 /* The checkpoint's class names if it has one for each class, else the data's, else numbers. */
@@ -243,7 +250,8 @@ static void add_json(struct rn_text *t, const struct session *s)
 static void add_totals(struct rn_text *t, const struct session *s)
 {
     const struct rn_metrics *m = &s->m;
-    rn_text_add(t, "%s on %s, %s: %" PRId64 " images\ntop-1 ", rn_net_config_of(s->net)->arch.name,
+    const struct rn_net_config *c = rn_net_config_of(s->net);
+    rn_text_add(t, "%s%s on %s, %s: %" PRId64 " images\ntop-1 ", c->arch.name, c->fold ? ", folded," : "",
                 s->data->spec, opt_text(&s->o, "split"), m->count);
     rn_text_fixed(t, percent(m->correct, m->count), 2);
     rn_text_add(t, " %% (%" PRId64 " correct)  top-5 ", m->correct);
@@ -299,18 +307,31 @@ static rn_status write_logits(struct session *s)
     return rn_npy_write(opt_text(&s->o, "logits"), &t);
 }
 
+/* Weights are numbers and work under any arithmetic; that they come from another one is said. */
+static void mention_numerics(const struct session *s)
+{
+    const char *now = opt_text(&s->o, "numerics"), *there = rn_checkpoint_text(s->file, "numerics");
+    char shown[64];
+    if (there && strcmp(there, now) && !opt_switch(&s->o, "quiet"))
+        fprintf(stderr, "evaluate: %s was trained under --numerics %s; this is %s\n", s->file->path,
+                rn_printable(shown, sizeof shown, there, strlen(there)), now);
+}
+
 /* -- the program ------------------------------------------------------------------------------- */
 static rn_status run(struct session *s)
 {
     const char *path = opt_text(&s->o, "checkpoint");
     size_t classes;
     struct rn_arch arch;
+    struct rn_loader_config images;
     rn_status st;
     if (!path) return rn_fail(RN_EUSAGE, "--checkpoint FILE is needed");
     if ((st = rn_checkpoint_open(&s->file, path))) return st;
     if ((st = choose_arch(&arch, s)) || (st = open_data(s, &arch))) return st;
     if ((st = tool_device_open(&s->device, &s->o))) return st;
-    if ((st = make_net(s, &arch)) || (st = make_loader(s)) || (st = name_classes(s))) return st;
+    mention_numerics(s);
+    if ((st = choose_images(&images, s)) || (st = make_net(s, &arch, &images))) return st;
+    if ((st = rn_loader_create(&s->loader, &images)) || (st = name_classes(s))) return st;
     classes = (size_t)s->classes;
     if (!(s->m.confusion = rn_alloc_array(classes * classes, sizeof *s->m.confusion)))
         return RN_ENOMEM;

@@ -7,7 +7,7 @@ flags=$1 ran=0 bad=0
 for cc in gcc clang; do
     command -v $cc >/dev/null || { echo "$cc: not installed, skipped"; continue; }
     ran=1
-    if find src ref tools tests -name '*.c' ! -path 'tests/broken/*' | sort |
+    if find src ref tools tests benchmarks -name '*.c' ! -path 'tests/broken/*' | sort |
         xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 4 $cc -O1 $flags -fsyntax-only; then
         echo "$cc: no warnings"
     else

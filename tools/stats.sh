@@ -1,8 +1,9 @@
 #!/bin/sh
 # stats.sh - sizes, room by room: files, lines, share of comment lines, and the lengths of functions
-# (from the brace in the first column to its twin).  Fails on a file over 500 lines or a function over 80.
+# (from the brace in the first column to its twin).  Fails on a file over 500 lines, a function over 80 or a
+# line over 120 columns.
 set -u
-find include src ref tools tests \( -name '*.c' -o -name '*.h' -o -name '*.inc' \) | sort | xargs awk '
+find include src ref tools tests benchmarks \( -name '*.c' -o -name '*.h' -o -name '*.inc' \) | sort | xargs awk '
 function flush_file() {
     if (file == "") return
     room = file
@@ -12,6 +13,7 @@ function flush_file() {
     if (count > 500) { printf "%s: %d lines, more than 500\n", file, count; bad = 1 }
 }
 FNR == 1 { flush_file(); file = FILENAME; count = commented = inside = open = 0; head = "" }
+length($0) > 120 { printf "%s:%d: %d columns, more than 120\n", FILENAME, FNR, length($0); bad = 1 }
 {
     count++
     if (inside || $0 ~ /^[ \t]*\/\*/ || $0 ~ /\/\*.*\*\// || $0 ~ /^[ \t]*\/\//) commented++

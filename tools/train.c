@@ -175,13 +175,15 @@ static rn_status dry_run(struct session *s)
                                .image_size = c->image_size,
                                .upsample = c->upsample,
                                .batch = c->batch,
-                               .eval_batch = c->val_batch };
+                               .eval_batch = c->val_batch,
+                               .checkpoint = c->checkpoint_activations };
     struct rn_net *net;
     struct rn_text t = {0};
     size_t arena;
     rn_status st = rn_train_config_check(c);
     if (!st) st = rn_net_arena_bytes(&arena, &n, s->device.ops, s->device.dev);
     n.batch = 0;
+    n.checkpoint = false;
     n.eval_batch = 1;
     if (!st) st = rn_net_create(&net, &n, s->device.ops, s->device.dev);
     if (st) return st;

@@ -2,8 +2,9 @@
  * peak.c - the highest rate of fused multiply-adds, measured.
  *
  * A fused multiply-add takes 4 or 5 cycles and two can begin in each, so 12 independent chains keep the
- * units full and still fit the 16 registers of AVX2.  The results are of no use except that they are
- * returned, or the compiler would leave the loop out.
+ * units full and still fit the 16 registers of AVX2.  They begin with different numbers, or the compiler
+ * would make one of equal ones; the results are of no use except that they are returned, or it would leave
+ * the loop out.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -35,17 +36,19 @@ typedef float peak_loop(int64_t rounds);
 
 static float loop_portable(int64_t rounds)
 {
-    float acc[CHAINS] = { 0 };
+    float acc[CHAINS];
+    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = (float)i;
     for (; rounds > 0; rounds--)
         UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = rn_fmaf(acc[i], 0.5f, 1.0f);
-    return acc[0] + acc[CHAINS - 1];
+    UNROLL for (int i = 1; i < CHAINS; i++) acc[0] += acc[i];
+    return acc[0];
 }
 
 #if defined(__x86_64__)
 __attribute__((target("avx2,fma"))) static float loop_avx2(int64_t rounds)
 {
     __m256 acc[CHAINS], half = _mm256_set1_ps(0.5f), one = _mm256_set1_ps(1);
-    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = one;
+    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = _mm256_set1_ps((float)i);
     for (; rounds > 0; rounds--)
         UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = _mm256_fmadd_ps(acc[i], half, one);
     UNROLL for (int i = 1; i < CHAINS; i++) acc[0] = _mm256_add_ps(acc[0], acc[i]);
@@ -55,7 +58,7 @@ __attribute__((target("avx2,fma"))) static float loop_avx2(int64_t rounds)
 __attribute__((target("avx512f"))) static float loop_avx512(int64_t rounds)
 {
     __m512 acc[CHAINS], half = _mm512_set1_ps(0.5f), one = _mm512_set1_ps(1);
-    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = one;
+    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = _mm512_set1_ps((float)i);
     for (; rounds > 0; rounds--)
         UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = _mm512_fmadd_ps(acc[i], half, one);
     UNROLL for (int i = 1; i < CHAINS; i++) acc[0] = _mm512_add_ps(acc[0], acc[i]);
@@ -65,7 +68,7 @@ __attribute__((target("avx512f"))) static float loop_avx512(int64_t rounds)
 static float loop_neon(int64_t rounds)
 {
     float32x4_t acc[CHAINS], half = vdupq_n_f32(0.5f), one = vdupq_n_f32(1);
-    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = one;
+    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = vdupq_n_f32((float)i);
     for (; rounds > 0; rounds--)
         UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = vfmaq_f32(one, acc[i], half);
     UNROLL for (int i = 1; i < CHAINS; i++) acc[0] = vaddq_f32(acc[0], acc[i]);

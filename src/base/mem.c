@@ -2,16 +2,31 @@
  * mem.c - the one door to the heap: aligned, zeroed, counted, and able to fail on demand.
  *
  * Memory is cleared here and not by calloc because calloc promises no alignment, and an aligned
- * pointer inside a larger block would hide overruns from the address sanitizer.
+ * pointer inside a larger block would hide overruns from the address sanitizer.  Large blocks are
+ * cleared by giving their pages back: the system brings zeros when, and on the processor where, a page
+ * is first used, so half a gigabyte costs nothing at start-up and what is never used is never there.
+ * They come back as large pages where the system has them: kernels stride over tens of megabytes.
  */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* madvise */
+#elif !defined(__linux__)
 #define _POSIX_C_SOURCE 200809L
+#endif
 #include "base/mem.h"
+
+#include "base/available.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #define ALIGNMENT 64
+#define LARGE ((size_t)1 << 20) /* bytes from which on pages are given back */
+#define ASKED ((size_t)16 << 20) /* bytes from which on it is asked first whether they are there */
 #if SIZE_MAX > 0xffffffffu
 #define LARGEST ((size_t)1 << 39) /* 512 GB in one piece is a mistake, or a damaged file's number */
 #else
@@ -33,14 +48,57 @@ static bool must_fail(void)
     return false;
 }
 
+/* Drops the content of `pages`, whole pages, so that they read as zeros.  Not every system that knows
+ * the call does this (emulators ignore it): a mark in the first byte tells. */
+static bool drop(unsigned char *pages, size_t bytes)
+{
+#ifdef __linux__
+    volatile unsigned char *mark = pages;
+    *mark = 1;
+    if (madvise(pages, bytes, MADV_DONTNEED) || *mark != 0) return false;
+    (void)madvise(pages, bytes, MADV_DONTNEED); /* the page of the mark too, to come back large */
+#ifdef MADV_HUGEPAGE
+    (void)madvise(pages, bytes, MADV_HUGEPAGE); /* advice: it may be declined */
+#endif
+    return true;
+#else
+    (void)pages, (void)bytes;
+    return false;
+#endif
+}
+
+static size_t page_bytes(void)
+{
+    long bytes = sysconf(_SC_PAGESIZE);
+    return bytes > 0 && (size_t)bytes <= LARGE / 2 ? (size_t)bytes : LARGE / 2;
+}
+
+static void clear(unsigned char *p, size_t bytes)
+{
+    if (bytes >= LARGE) {
+        size_t page = page_bytes(), head = (page - (uintptr_t)p % page) % page;
+        size_t body = (bytes - head) / page * page;
+        if (drop(p + head, body)) {
+            memset(p, 0, head);
+            p += head + body;
+            bytes -= head + body;
+        }
+    }
+    memset(p, 0, bytes);
+}
+
 void *rn_alloc(size_t bytes)
 {
     void *p = NULL;
+    if (bytes >= ASKED && rn_memory_check(bytes) != RN_OK) { /* when pages are used is too late for a no */
+        rn_fail_in(RN_ENOMEM, "out of memory");
+        return NULL;
+    }
     if (must_fail() || bytes > LARGEST || posix_memalign(&p, ALIGNMENT, RN_MAX(bytes, 1)) != 0) {
         rn_fail(RN_ENOMEM, "out of memory: %zu bytes cannot be had", bytes);
         return NULL;
     }
-    memset(p, 0, RN_MAX(bytes, 1));
+    clear(p, RN_MAX(bytes, 1));
     atomic_fetch_add(&live, 1);
     return p;
 }

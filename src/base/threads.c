@@ -9,6 +9,8 @@
 #endif
 #include "base/threads.h"
 
+#include "base/team.h"
+
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
@@ -18,6 +20,8 @@
 #endif
 
 static _Thread_local bool inside; /* this thread is working on a task */
+static _Thread_local struct rn_team *team_at_hand; /* of the rn_with_team around this call */
+static _Thread_local struct { rn_watch *see; void *arg; } watcher;
 
 /* What the caller does alone: one thread, one task, or a call from within a task. */
 static void run_serial(int64_t tasks, rn_task *task, void *arg)
@@ -57,11 +61,81 @@ static void run_each(int threads, rn_task *task, void *arg)
         rn_fpmode_leave(mode);
     }
 }
+
+/* The region of rn_with_team: its worker 0 is the caller. */
+static void run_region(struct rn_team *t, int threads, void (*body)(void *arg), void *arg)
+{
+#pragma omp parallel num_threads(threads)
+    {
+        int worker = omp_get_thread_num();
+        rn_fpmode mode = rn_fpmode_enter();
+        if (worker == 0) {
+            t->members = omp_get_num_threads(); /* it may give fewer than were asked for */
+            team_at_hand = t;
+            body(arg);
+            team_at_hand = NULL;
+            rn_team_dismiss(t);
+        } else {
+            inside = true;
+            rn_team_serve(t, worker);
+            inside = false;
+        }
+        rn_fpmode_leave(mode);
+    }
+}
 #endif
+
+static void run_in_team(int workers, int64_t tasks, rn_task *task, void *arg)
+{
+    inside = true;
+    rn_team_do(team_at_hand, workers, tasks, task, arg);
+    inside = false;
+}
+
+void rn_with_team(int threads, void (*body)(void *arg), void *arg)
+{
+#ifdef _OPENMP
+    struct rn_team team;
+    int members = RN_MIN(threads, rn_cpu_count());
+    if (threads > 1 && !inside && !team_at_hand && !watcher.see && rn_team_open(&team, members)) {
+        run_region(&team, members, body, arg);
+        rn_team_close(&team);
+        return;
+    }
+#endif
+    (void)threads;
+    rn_fpmode mode = rn_fpmode_enter();
+    body(arg);
+    rn_fpmode_leave(mode);
+}
+
+void rn_parallel_watch(rn_watch *watch, void *arg)
+{
+    watcher.see = watch;
+    watcher.arg = arg;
+}
+
+/* What a watcher makes of a job. */
+static void run_watched(int64_t tasks, rn_task *task, void *arg)
+{
+    rn_fpmode mode = rn_fpmode_enter();
+    inside = true;
+    watcher.see(watcher.arg, tasks, task, arg);
+    inside = false;
+    rn_fpmode_leave(mode);
+}
 
 void rn_parallel(int threads, int64_t tasks, rn_task *task, void *arg)
 {
+    if (watcher.see && threads > 1 && !inside) {
+        run_watched(tasks, task, arg);
+        return;
+    }
     int64_t team = RN_MIN(RN_MIN((int64_t)threads, RN_MAX_THREADS), tasks);
+    if (team > 1 && !inside && team_at_hand) {
+        run_in_team(threads, tasks, task, arg);
+        return;
+    }
 #ifdef _OPENMP
     if (team > 1 && !inside) {
         run_team((int)team, tasks, task, arg);
@@ -74,6 +148,7 @@ void rn_parallel(int threads, int64_t tasks, rn_task *task, void *arg)
 
 void rn_every_worker(int threads, rn_task *task, void *arg)
 {
+    RN_ASSERT(!team_at_hand);
 #ifdef _OPENMP
     if (threads > 1 && !inside) {
         run_each(RN_MIN(threads, RN_MAX_THREADS), task, arg);

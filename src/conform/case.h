@@ -37,11 +37,6 @@ const struct rn_case *rn_cases(size_t *count);
 /* What is fixed for a slot. */
 const char *rn_case_op(enum rn_slot slot);        /* "conv2d", "bn", ... */
 const char *rn_case_direction(enum rn_slot slot); /* "forward", "backward_weights", ... */
-const char *rn_case_rule(enum rn_slot slot);      /* "A13" */
-/* Largest distance, relative to the root mean square of what is wanted, that a table without
- * `exact` may show; 0 where the op makes at most one rounding.  Tables with `exact` must give
- * equal bits. */
-double rn_case_bound(enum rn_slot slot);
 
 /* One argument that is an array.  Labels are RN_I32, pooling taps RN_U8, saved statistics and
  * losses RN_F64, all else RN_F32. */
@@ -81,6 +76,14 @@ bool rn_case_forward(struct rn_case *forward, const struct rn_case *c);
 int rn_call_share(struct rn_call *call, const struct rn_call *from);
 /* Random values for the inputs, all of them. */
 void rn_call_fill(struct rn_call *call, uint32_t draw);
+
+/* Whether the call's convolution is one that `numerics` gives to Winograd's algorithm (A34). */
+bool rn_call_winograd(const struct rn_call *call, const char *numerics);
+const char *rn_call_rule(const struct rn_call *call, const char *numerics); /* "A13" */
+/* Largest distance, relative to the root mean square of what is wanted, that a table without
+ * `exact` may show; 0 where the op makes at most one rounding.  Tables with `exact` must give
+ * equal bits. */
+double rn_call_bound(const struct rn_call *call, const char *numerics);
 
 /* Uploads inputs, poisons outputs with NaN, calls the slot, downloads outputs. */
 rn_status rn_call_run(struct rn_call *call, const struct rn_ops *ops, void *dev);

@@ -12,6 +12,8 @@
 #define CONV(geometry) \
     { RN_SLOT_conv2d_forward, geometry, 0 }, { RN_SLOT_conv2d_backward_data, geometry, 0 }, \
     { RN_SLOT_conv2d_backward_weights, geometry, RN_V_BIAS }
+/* Shapes in and beside the table of A34; under `fp32` they are further shapes. */
+#define WINOGRAD(geometry) CONV(geometry), { RN_SLOT_conv2d_unpack, geometry, 0 }
 #define BN_TRAIN(geometry, variant) \
     { RN_SLOT_batchnorm_forward_train, geometry, variant }, \
     { RN_SLOT_batchnorm_backward, geometry, variant }
@@ -41,6 +43,8 @@ static const struct rn_case cases[] = {
     CONV("n5c2h2w2k18r2s1u1a0g1"), /* filter not square, more outputs than a register tile */
     CONV("n1c2h12w12k3r3s3u1a1g1"), /* a map of more than 128 positions */
     { RN_SLOT_conv2d_pack, "n3c5h6w6k7r3s3u1a1g1", 0 },
+    { RN_SLOT_conv2d_unpack, "n2c5h6w6k7r3s3u1a1g1", 0 },
+    { RN_SLOT_conv2d_unpack, "n1c6h5w5k8r1s1u2a0g2", 0 },
     { RN_SLOT_conv2d_forward, "n2c3h7w5k4r3s3u2a1g1", RN_V_BIAS },
     { RN_SLOT_conv2d_forward, "n2c4h5w5k4r3s3u1a1g1", RN_V_TINY },
     { RN_SLOT_conv2d_forward, "n2c4h5w5k4r3s3u1a1g1", RN_V_TIES },
@@ -54,6 +58,24 @@ static const struct rn_case cases[] = {
     LINEAR("n19c33h1w1k10"), /* three groups of eight */
     { RN_SLOT_linear_forward, "n2c64h1w1k17", RN_V_TINY },
 
+    { RN_SLOT_conv2d_bias, "n2c3h7w6k5r3s3u1a1g1", 0 },
+    { RN_SLOT_conv2d_bias, "n2c4h7w7k6r3s3u2a1g2", RN_V_RELU },
+    { RN_SLOT_conv2d_bias, "n1c8h4w4k20r1s1u1a0g1", RN_V_ADD_RELU },
+    { RN_SLOT_conv2d_bias, "n2c4h5w5k4r3s3u1a1g1", RN_V_ADD_RELU | RN_V_TINY },
+    { RN_SLOT_conv2d_bias, "n2c4h5w5k4r3s3u1a1g1", RN_V_ADD_RELU | RN_V_TIES },
+
+    WINOGRAD("n2c16h8w8k16r3s3u1a1g1"), /* whole tiles of A34 */
+    WINOGRAD("n9c16h7w6k32r3s3u1a1g1"), /* ragged tiles, two leaves of A36 */
+    WINOGRAD("n1c32h4w4k16r3s3u1a1g1"), /* one tile */
+    WINOGRAD("n1c16h5w6k16r3s3u1a1g1"), /* beside the table */
+    { RN_SLOT_conv2d_forward, "n2c16h6w9k16r3s3u1a1g1", RN_V_BIAS },
+    { RN_SLOT_conv2d_forward, "n1c16h6w6k16r3s3u1a1g1", RN_V_TINY },
+    { RN_SLOT_conv2d_backward_data, "n2c16h9w6k16r3s3u1a1g1", RN_V_ADD | RN_V_IN_PLACE },
+    { RN_SLOT_conv2d_backward_weights, "n1c16h6w6k16r3s3u1a1g1", RN_V_TINY },
+    { RN_SLOT_conv2d_bias, "n2c16h7w7k16r3s3u1a1g1", RN_V_ADD_RELU },
+    { RN_SLOT_conv2d_bn, "n2c16h7w6k16r3s3u1a1g1", RN_V_RELU },
+    { RN_SLOT_conv2d_bn_train, "n2c16h6w7k16r3s3u1a1g1", RN_V_ADD_RELU },
+
     BN_TRAIN("n2c3h5w5", 0),
     BN_TRAIN("n4c5h7w3", RN_V_RELU),
     BN_TRAIN("n3c4h4w4", RN_V_ADD_RELU),
@@ -64,6 +86,11 @@ static const struct rn_case cases[] = {
     { RN_SLOT_batchnorm_backward, "n2c5h4w4", RN_V_IN_PLACE },
     { RN_SLOT_batchnorm_backward, "n2c5h4w4", RN_V_RELU | RN_V_IN_PLACE },
     { RN_SLOT_batchnorm_backward, "n2c5h4w4", RN_V_ADD_RELU | RN_V_IN_PLACE_ADD },
+    { RN_SLOT_batchnorm_apply, "n2c3h5w5", 0 },
+    { RN_SLOT_batchnorm_apply, "n4c5h7w3", RN_V_RELU },
+    { RN_SLOT_batchnorm_apply, "n3c17h4w4", RN_V_ADD_RELU },
+    { RN_SLOT_batchnorm_backward, "n2c3h4w4", RN_V_RELU | RN_V_TIES }, /* masks of equal values */
+    { RN_SLOT_batchnorm_backward, "n1c1h3w3", RN_V_RELU | RN_V_TINY },
     BN_EVAL("n2c3h5w5", 0),
     BN_EVAL("n1c6h3w4", RN_V_RELU),
     BN_EVAL("n2c4h3w3", RN_V_ADD_RELU),
@@ -73,6 +100,13 @@ static const struct rn_case cases[] = {
     { RN_SLOT_conv2d_bn, "n2c3h7w6k5r3s3u1a1g1", 0 },
     { RN_SLOT_conv2d_bn, "n2c4h7w7k6r3s3u2a1g2", RN_V_RELU },
     { RN_SLOT_conv2d_bn, "n1c8h4w4k8r1s1u1a0g1", RN_V_ADD_RELU },
+    { RN_SLOT_conv2d_bn_train, "n2c3h7w6k5r3s3u1a1g1", 0 },
+    { RN_SLOT_conv2d_bn_train, "n3c4h7w7k6r3s3u2a1g2", RN_V_RELU },
+    { RN_SLOT_conv2d_bn_train, "n9c8h4w4k20r1s1u1a0g1", RN_V_ADD_RELU },
+    { RN_SLOT_conv2d_bn_train, "n1c3h13w15k17r3s3u1a1g1", RN_V_RELU }, /* more than a run of 128 */
+    { RN_SLOT_conv2d_fold, "n1c3h4w4k5r3s3u1a1g1", 0 },
+    { RN_SLOT_conv2d_fold, "n1c6h4w4k4r3s3u1a1g2", RN_V_IN_PLACE },
+    { RN_SLOT_conv2d_fold, "n1c4h4w4k5r1s1u1a0g1", RN_V_TINY },
 
     PAIR(relu, "n2c3h5w7"),
     { RN_SLOT_relu_forward, "n1c5h3w3", RN_V_IN_PLACE },

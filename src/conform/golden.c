@@ -37,9 +37,9 @@ rn_status rn_golden_file_hash(uint64_t *hash, const char *path)
     return RN_OK;
 }
 
-rn_status rn_golden_reference(void **dev)
+rn_status rn_golden_reference(void **dev, const char *numerics)
 {
-    const struct rn_device_options options = { .threads = 1 };
+    const struct rn_device_options options = { .threads = 1, .numerics = numerics };
     return rn_ops_ref.open(dev, &options);
 }
 

@@ -16,7 +16,7 @@
 #include "io/io.h"
 
 #define RN_GOLDEN_FORMAT "resnet.c golden pack"
-#define RN_GOLDEN_VERSION 1
+#define RN_GOLDEN_VERSION 2
 #define RN_GOLDEN_INDEX "index.json"
 #define RN_GOLDEN_FIRST_LINE 3 /* of index.json, counted from 0: the first case */
 #define RN_GOLDEN_SEAL ",\"seal\":\""
@@ -32,8 +32,8 @@ uint64_t rn_golden_hash(const void *data, size_t bytes);
 /* XXH64 of a file's bytes. */
 rn_status rn_golden_file_hash(uint64_t *hash, const char *path);
 
-/* The one device on which packs are made. */
-rn_status rn_golden_reference(void **dev);
+/* The device on which packs of this numerics are made. */
+rn_status rn_golden_reference(void **dev, const char *numerics);
 
 /* Inputs and outputs of a case, made on rn_ops_ref.  *t is freed by the caller. */
 rn_status rn_golden_case_tensors(struct rn_tensors *t, const struct rn_case *c, void *reference);
@@ -70,9 +70,10 @@ bool rn_tensor_fits(const struct rn_tensor *t, enum rn_dtype dtype, int dims, co
 struct rn_pack_entry { char file[RN_GOLDEN_NAME_CHARS]; uint64_t hash; double bound; };
 struct rn_pack_index { struct rn_pack_entry *item; size_t count; }; /* cases, then the trajectory */
 
-/* Reads and verifies index.json: its hashes, version, and that its cases are those of this build.
- * RN_ECHECK: it was changed since it was written; RN_EINPUT: no index of this version. */
-rn_status rn_pack_index_read(struct rn_pack_index *x, const char *folder);
+/* Reads and verifies index.json: its hashes, version and numerics, and that its cases are those of this
+ * build.  RN_ECHECK: it was changed since it was written; RN_EINPUT: no index of this version and
+ * numerics. */
+rn_status rn_pack_index_read(struct rn_pack_index *x, const char *folder, const char *numerics);
 void rn_pack_index_free(struct rn_pack_index *x);
 
 #endif /* RN_GOLDEN_H */

@@ -238,7 +238,7 @@ static rn_status check_trajectory(struct check *k, const struct rn_pack_entry *e
 {
     uint64_t hash;
     const struct rn_finding about = {
-        .op = "trajectory", .part = "10 steps", .geometry = "n4c3h11w9", .variant = "plain"
+        .op = "trajectory", .part = "10 steps", .geometry = "n4c3h11w13", .variant = "plain"
     };
     char *path = rn_path_join(k->folder, e->file);
     if (!path) return RN_ENOMEM;
@@ -250,16 +250,16 @@ static rn_status check_trajectory(struct check *k, const struct rn_pack_entry *e
 }
 
 rn_status rn_golden_check(const char *folder, const struct rn_ops *ops, void *dev,
-                          rn_finding_sink *sink, void *arg)
+                          const char *numerics, rn_finding_sink *sink, void *arg)
 {
     size_t count;
     const struct rn_case *cases = rn_cases(&count);
     struct check k = { .folder = folder, .ops = ops, .dev = dev,
                        .verdicts = { .sink = sink, .arg = arg } };
     struct rn_pack_index index;
-    rn_status status = rn_pack_index_read(&index, folder);
+    rn_status status = rn_pack_index_read(&index, folder, numerics);
     if (status) return status;
-    status = rn_golden_reference(&k.reference);
+    status = rn_golden_reference(&k.reference, numerics);
     for (size_t i = 0; i < count && status == RN_OK; i++)
         status = check_case(&k, &cases[i], &index.item[i]);
     if (status == RN_OK) status = check_trajectory(&k, &index.item[count]);

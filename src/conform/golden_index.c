@@ -135,7 +135,8 @@ static rn_status read_entry(struct rn_pack_entry *e, const struct rn_value *v, c
 }
 
 static rn_status read_case(struct rn_pack_entry *e, const struct rn_value *v,
-                           const struct rn_case *c, size_t number, const char *path)
+                           const struct rn_case *c, const char *numerics, size_t number,
+                           const char *path)
 {
     char variant[RN_VARIANT_CHARS], what[160];
     rn_variant_text(variant, c->variant);
@@ -144,12 +145,13 @@ static rn_status read_case(struct rn_pack_entry *e, const struct rn_value *v,
     if (!text_is(v, "op", rn_case_op(c->slot)) ||
         !text_is(v, "direction", rn_case_direction(c->slot)) ||
         !text_is(v, "geometry", c->geometry) || !text_is(v, "variant", variant) ||
-        !text_is(v, "numerics", "fp32"))
+        !text_is(v, "numerics", numerics))
         return rn_fail(RN_EINPUT, "%s: is not what this build calls %s", path, what);
     return read_entry(e, v, path, what);
 }
 
-static rn_status read_root(struct rn_pack_index *x, const struct rn_value *root, const char *path)
+static rn_status read_root(struct rn_pack_index *x, const struct rn_value *root, const char *path,
+                           const char *numerics)
 {
     size_t count;
     const struct rn_case *known = rn_cases(&count);
@@ -160,6 +162,8 @@ static rn_status read_root(struct rn_pack_index *x, const struct rn_value *root,
     const struct rn_value *trajectory = rn_dict_get(root, "trajectory");
     if (!version || version->kind != RN_INT || version->integer != RN_GOLDEN_VERSION)
         return rn_fail(RN_EINPUT, "%s: version is not %d", path, RN_GOLDEN_VERSION);
+    if (!text_is(root, "numerics", numerics))
+        return rn_fail(RN_EINPUT, "%s: was written under another numerics than %s", path, numerics);
     if (!cases || cases->kind != RN_LIST || cases->count != count)
         return rn_fail(RN_EINPUT, "%s: has %zu cases; this build has %zu", path,
                        cases && cases->kind == RN_LIST ? cases->count : 0, count);
@@ -168,13 +172,13 @@ static rn_status read_root(struct rn_pack_index *x, const struct rn_value *root,
     if (!(x->item = rn_alloc_array(count + 1, sizeof *x->item))) return RN_ENOMEM;
     x->count = count + 1;
     for (size_t i = 0; i < count; i++) {
-        rn_status status = read_case(&x->item[i], cases->item[i], &known[i], i, path);
+        rn_status status = read_case(&x->item[i], cases->item[i], &known[i], numerics, i, path);
         if (status) return status;
     }
     return read_entry(&x->item[count], trajectory, path, "trajectory");
 }
 
-rn_status rn_pack_index_read(struct rn_pack_index *x, const char *folder)
+rn_status rn_pack_index_read(struct rn_pack_index *x, const char *folder, const char *numerics)
 {
     unsigned char *data = NULL;
     size_t bytes = 0;
@@ -194,7 +198,7 @@ rn_status rn_pack_index_read(struct rn_pack_index *x, const char *folder)
         goto done;
     }
     status = rn_json_parse(&root, text, bytes, path);
-    if (status == RN_OK) status = read_root(x, root, path);
+    if (status == RN_OK) status = read_root(x, root, path, numerics);
 done:
     if (status) rn_pack_index_free(x);
     rn_value_free(root);

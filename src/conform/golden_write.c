@@ -47,6 +47,9 @@ static void put_bn(struct rn_text *t, const struct rn_bn_shape *s)
     rn_text_add(t, "\"post\":\"%s\"", posts[s->post]);
 }
 
+/* Who writes, where to, and the index so far. */
+struct writer { const char *folder, *numerics; void *reference; struct rn_text index; };
+
 /* Scalars of the call besides its geometry. */
 static void put_parameters(struct rn_text *t, const struct rn_call *call)
 {
@@ -55,7 +58,7 @@ static void put_parameters(struct rn_text *t, const struct rn_call *call)
     struct rn_sgd sgd = rn_case_sgd(call->c->variant);
     const char *op = rn_case_op(call->c->slot);
     rn_text_add(t, ",\"parameters\":{");
-    if (strcmp(op, "bn") == 0 || strcmp(op, "conv2d_bn") == 0) put_bn(t, &bn);
+    if (strcmp(op, "bn") == 0 || strncmp(op, "conv2d_", 7) == 0) put_bn(t, &bn);
     if (strcmp(op, "sgd") == 0) put_sgd(t, &sgd);
     if (strcmp(op, "adamw") == 0) put_adamw(t, &rn_case_adamw);
     if (strcmp(op, "softmax_cross_entropy") == 0) {
@@ -104,63 +107,65 @@ static rn_status save(uint64_t *hash, const char *folder, const char *file,
 }
 
 /* One case: its file, and its line of the index. */
-static rn_status write_case(struct rn_text *index, const char *folder, size_t number,
-                            const struct rn_case *c, void *reference)
+static rn_status write_case(struct writer *w, size_t number, const struct rn_case *c)
 {
     struct rn_tensors tensors;
     struct rn_call call;
     char file[RN_GOLDEN_NAME_CHARS], variant[RN_VARIANT_CHARS];
     uint64_t hash;
-    size_t line = index->length;
-    rn_status status = rn_golden_case_tensors(&tensors, c, reference);
+    size_t line = w->index.length;
+    rn_status status = rn_golden_case_tensors(&tensors, c, w->reference);
     if (status) return status;
     if ((status = rn_call_open(&call, c))) goto done;
     rn_golden_file_name(file, number, c);
-    if ((status = save(&hash, folder, file, &tensors))) goto done;
+    if ((status = save(&hash, w->folder, file, &tensors))) goto done;
     rn_variant_text(variant, c->variant);
-    rn_text_add(index,
+    rn_text_add(&w->index,
                 "{\"op\":\"%s\",\"direction\":\"%s\",\"geometry\":\"%s\",\"variant\":\"%s\","
-                "\"numerics\":\"fp32\"",
-                rn_case_op(c->slot), rn_case_direction(c->slot), c->geometry, variant);
-    put_parameters(index, &call);
-    put_operands(index, &call, &tensors, false);
-    put_operands(index, &call, &tensors, true);
-    put_judgement(index, line, rn_case_rule(c->slot), rn_case_bound(c->slot), file, hash);
+                "\"numerics\":\"%s\"",
+                rn_case_op(c->slot), rn_case_direction(c->slot), c->geometry, variant, w->numerics);
+    put_parameters(&w->index, &call);
+    put_operands(&w->index, &call, &tensors, false);
+    put_operands(&w->index, &call, &tensors, true);
+    put_judgement(&w->index, line, rn_call_rule(&call, w->numerics),
+                  rn_call_bound(&call, w->numerics), file, hash);
 done:
     rn_call_close(&call);
     rn_tensors_free(&tensors);
     return status;
 }
 
-static rn_status write_trajectory(struct rn_text *index, const char *folder, void *reference)
+static rn_status write_trajectory(struct writer *w)
 {
     struct rn_tensors tensors = { 0 };
     uint64_t hash = 0;
     rn_status status = rn_trajectory_start(&tensors);
-    if (status == RN_OK) status = rn_trajectory_run(&tensors, &tensors, &rn_ops_ref, reference);
-    if (status == RN_OK) status = save(&hash, folder, RN_TRAJECTORY_FILE, &tensors);
+    if (status == RN_OK) status = rn_trajectory_run(&tensors, &tensors, &rn_ops_ref, w->reference);
+    if (status == RN_OK) status = save(&hash, w->folder, RN_TRAJECTORY_FILE, &tensors);
     rn_tensors_free(&tensors);
-    rn_text_add(index, "\"trajectory\":\n");
-    size_t line = index->length;
-    rn_text_add(index,
-                "{\"op\":\"trajectory\",\"net\":\"small\",\"steps\":%d,\"numerics\":\"fp32\","
+    rn_text_add(&w->index, "\"trajectory\":\n");
+    size_t line = w->index.length;
+    rn_text_add(&w->index,
+                "{\"op\":\"trajectory\",\"net\":\"small\",\"steps\":%d,\"numerics\":\"%s\","
                 "\"parameters\":{",
-                RN_TRAJECTORY_STEPS);
-    put_sgd(index, &rn_small_sgd);
-    rn_text_add(index, ",");
-    put_member(index, "smoothing", RN_SMALL_SMOOTHING, true);
-    rn_text_add(index, "}");
-    put_judgement(index, line, "A26", RN_TRAJECTORY_BOUND, RN_TRAJECTORY_FILE, hash);
+                RN_TRAJECTORY_STEPS, w->numerics);
+    put_sgd(&w->index, &rn_small_sgd);
+    rn_text_add(&w->index, ",");
+    put_member(&w->index, "smoothing", RN_SMALL_SMOOTHING, true);
+    rn_text_add(&w->index, "}");
+    put_judgement(&w->index, line, "A26", RN_TRAJECTORY_BOUND, RN_TRAJECTORY_FILE, hash);
     return status;
 }
 
-static void put_opening(struct rn_text *t)
+static void put_opening(struct writer *w)
 {
-    rn_text_add(t, "{\"format\":\"" RN_GOLDEN_FORMAT "\",\"version\":%d,\"written_by\":\"%s\","
-                "\"numerics\":\"fp32\",\n", RN_GOLDEN_VERSION, RN_VERSION);
+    rn_text_add(&w->index,
+                "{\"format\":\"" RN_GOLDEN_FORMAT "\",\"version\":%d,\"written_by\":\"%s\","
+                "\"numerics\":\"%s\",\n", RN_GOLDEN_VERSION, RN_VERSION, w->numerics);
     rn_text_add(
-        t, "\"about\":\"docs/backends.md; tensors are dense NCHW and OIHW; bound is relative to "
-           "the root mean square and for inexact backends only\",\n\"cases\":[\n");
+        &w->index,
+        "\"about\":\"docs/backends.md; tensors are dense NCHW and OIHW; bound is relative to "
+        "the root mean square and for inexact backends only\",\n\"cases\":[\n");
 }
 
 static rn_status write_index(struct rn_text *t, const char *folder)
@@ -178,22 +183,22 @@ static rn_status write_index(struct rn_text *t, const char *folder)
     return status;
 }
 
-rn_status rn_golden_write(const char *folder)
+rn_status rn_golden_write(const char *folder, const char *numerics)
 {
     size_t count;
     const struct rn_case *cases = rn_cases(&count);
-    struct rn_text index = { 0 };
-    void *reference = NULL;
-    rn_status status = rn_folder_make(folder);
-    if (status || (status = rn_golden_reference(&reference))) return status;
-    put_opening(&index);
+    struct writer w = { .folder = folder, .numerics = numerics };
+    rn_status status = rn_golden_reference(&w.reference, numerics);
+    if (status) return status;
+    status = rn_folder_make(folder);
+    put_opening(&w);
     for (size_t i = 0; i < count && status == RN_OK; i++) {
-        status = write_case(&index, folder, i, &cases[i], reference);
-        rn_text_add(&index, i + 1 < count ? ",\n" : "\n],\n");
+        status = write_case(&w, i, &cases[i]);
+        rn_text_add(&w.index, i + 1 < count ? ",\n" : "\n],\n");
     }
-    if (status == RN_OK) status = write_trajectory(&index, folder, reference);
-    if (status == RN_OK) status = write_index(&index, folder);
-    rn_ops_ref.close(reference);
-    rn_text_free(&index);
+    if (status == RN_OK) status = write_trajectory(&w);
+    if (status == RN_OK) status = write_index(&w.index, folder);
+    rn_ops_ref.close(w.reference);
+    rn_text_free(&w.index);
     return status;
 }

@@ -3,7 +3,7 @@
  * gradient against central differences of that function.
  *
  * With g the incoming gradient, L = sum g * y is one number; dL/dx[i] is measured in double, for
- * every element of every input, as
+ * every element of every input (of inputs with more than EVERY elements for a sample), as
  *
  *     (L(x[i] + h) - L(x[i] - h)) / 2h.
  *
@@ -25,6 +25,9 @@
 #define MARGIN 1e-3     /* a hundred steps: no kink is crossed */
 #define DRAWS 256       /* a narrow margin has a chance of about one in three */
 #define TOLERANCE 5e-6  /* of the tensor's root mean square; correct floats stay below 1.2e-6 */
+#define TOLERANCE_WINOGRAD 3e-5 /* where A35 or A36 computes; correct ones stay below 6e-6 */
+#define EVERY 1024      /* larger tensors are sampled */
+#define SAMPLE 64       /* elements, spread evenly */
 #define NONE RN_SLOT_COUNT
 
 struct row { enum rn_slot forward, backward[2]; unsigned variant; const char *geometry; };
@@ -35,7 +38,9 @@ struct row { enum rn_slot forward, backward[2]; unsigned variant; const char *ge
 #define PAIR(op, variant, geometry) \
     { RN_SLOT_##op##_forward, { RN_SLOT_##op##_backward, NONE }, variant, geometry }
 #define BN(variant, geometry) \
-    { RN_SLOT_batchnorm_forward_train, { RN_SLOT_batchnorm_backward, NONE }, variant, geometry }
+    { RN_SLOT_batchnorm_forward_train, { RN_SLOT_batchnorm_apply, RN_SLOT_batchnorm_backward }, \
+      variant, geometry }
+#define FORWARD(slot, variant, geometry) { RN_SLOT_##slot, { NONE, NONE }, variant, geometry }
 #define BN_EVAL(variant, geometry) \
     { RN_SLOT_batchnorm_forward_eval, { RN_SLOT_batchnorm_backward_eval, NONE }, variant, geometry }
 
@@ -54,6 +59,12 @@ static const struct row rows[] = {
     CONV("n2c3h6w5k2r2s3u1a1g1"),
     { RN_SLOT_conv2d_forward, { RN_SLOT_conv2d_backward_data, NONE }, RN_V_ADD,
       "n2c3h7w6k4r3s3u2a1g1" },
+    CONV("n2c16h7w6k16r3s3u1a1g1"), /* ragged tiles of fp32-winograd */
+    FORWARD(conv2d_unpack, 0, "n2c3h5w4k4r3s3u2a1g1"),
+    FORWARD(conv2d_bias, 0, "n2c3h7w5k4r3s3u2a1g1"),
+    FORWARD(conv2d_bias, RN_V_RELU, "n2c4h6w5k4r3s3u1a1g2"),
+    FORWARD(conv2d_bias, RN_V_ADD_RELU, "n1c6h5w5k8r1s1u1a0g1"),
+    FORWARD(conv2d_bias, RN_V_ADD_RELU, "n1c16h6w7k16r3s3u1a1g1"),
     { RN_SLOT_linear_forward, { RN_SLOT_linear_backward_data, RN_SLOT_linear_backward_weights }, 0,
       "n4c7h1w1k5" },
     { RN_SLOT_linear_forward, { RN_SLOT_linear_backward_data, RN_SLOT_linear_backward_weights }, 0,
@@ -66,11 +77,17 @@ static const struct row rows[] = {
     BN_EVAL(0, "n2c3h5w4"),
     BN_EVAL(RN_V_RELU, "n3c2h5w3"),
     BN_EVAL(RN_V_ADD_RELU, "n2c3h3w5"),
-    { RN_SLOT_conv2d_bn, { NONE, NONE }, 0, "n2c3h7w5k4r3s3u2a1g1" },
-    { RN_SLOT_conv2d_bn, { NONE, NONE }, RN_V_RELU, "n2c4h6w5k4r3s3u1a1g2" },
-    { RN_SLOT_conv2d_bn, { NONE, NONE }, RN_V_ADD_RELU, "n1c6h5w5k8r1s1u1a0g1" },
+    FORWARD(conv2d_bn, 0, "n2c3h7w5k4r3s3u2a1g1"),
+    FORWARD(conv2d_bn, RN_V_RELU, "n2c4h6w5k4r3s3u1a1g2"),
+    FORWARD(conv2d_bn, RN_V_ADD_RELU, "n1c6h5w5k8r1s1u1a0g1"),
+    FORWARD(conv2d_bn_train, 0, "n2c3h7w5k4r3s3u2a1g1"),
+    FORWARD(conv2d_bn_train, RN_V_RELU, "n3c4h6w5k4r3s3u2a1g2"),
+    FORWARD(conv2d_bn_train, RN_V_ADD_RELU, "n2c6h5w5k3r1s1u1a0g1"),
+    FORWARD(conv2d_bn_train, RN_V_RELU, "n1c16h7w6k16r3s3u1a1g1"),
+    FORWARD(conv2d_fold, 0, "n1c3h4w4k9r3s3u1a1g1"),
+    FORWARD(conv2d_fold, RN_V_IN_PLACE, "n1c6h4w4k8r3s3u1a1g2"),
     PAIR(relu, 0, "n2c3h5w7"),
-    { RN_SLOT_add, { NONE, NONE }, 0, "n2c3h5w7" },
+    FORWARD(add, 0, "n2c3h5w7"),
     PAIR(maxpool, 0, "n2c3h8w7k3r3s3u2a1"),
     PAIR(maxpool, 0, "n1c4h7w9k4r2s2u2a0"),
     PAIR(maxpool, 0, "n1c3h6w5k3r3s3u1a1"),
@@ -80,8 +97,16 @@ static const struct row rows[] = {
     PAIR(resize, 0, "n2c2h4w5p9q7"),
     PAIR(resize, 0, "n1c3h7w6p4q4"),
     PAIR(resize, 0, "n1c2h1w4p3q6"),
-    { RN_SLOT_softmax_cross_entropy, { NONE, NONE }, 0, "n4c6h1w1" },
-    { RN_SLOT_softmax_cross_entropy, { NONE, NONE }, RN_V_SMOOTH | RN_V_PART, "n3c10h1w1" },
+    FORWARD(softmax_cross_entropy, 0, "n4c6h1w1"),
+    FORWARD(softmax_cross_entropy, RN_V_SMOOTH | RN_V_PART, "n3c10h1w1"),
+};
+
+/* Who is judged, and where the findings go. */
+struct judge {
+    struct rn_verdicts *v;
+    const struct rn_ops *ops;
+    void *dev;
+    const char *numerics;
 };
 
 /* A call's operands once more in double. */
@@ -141,13 +166,37 @@ static double *at(const struct wide *w, const char *name)
     return NULL;
 }
 
-/* Convolution and batch norm, through dst. */
-static double wide_conv2d_bn(struct wide *w)
+/* Convolution and what the slot joins to it, through dst or x. */
+static double wide_fused(struct wide *w)
 {
     struct rn_bn_shape s = rn_call_bn(w->call);
-    rn_wide_conv2d(at(w, "dst"), at(w, "src"), at(w, "weights"), NULL, &w->call->g);
-    return rn_wide_batchnorm_eval(at(w, "dst"), at(w, "dst"), at(w, "add"), at(w, "gamma"),
-                                  at(w, "beta"), at(w, "running_mean"), at(w, "running_var"), &s);
+    double *dst = at(w, "dst"), *x = at(w, "x") ? at(w, "x") : dst;
+    rn_wide_conv2d(x, at(w, "src"), at(w, "weights"), at(w, "bias"), &w->call->g);
+    switch (w->call->c->slot) {
+    case RN_SLOT_conv2d_bias:
+        return rn_wide_finish(dst, at(w, "add"), s.post, rn_call_operand(w->call, "dst")->count);
+    case RN_SLOT_conv2d_bn_train:
+        return rn_wide_batchnorm_train(dst, at(w, "saved"), x, at(w, "add"), at(w, "gamma"),
+                                       at(w, "beta"), &s);
+    default:
+        return rn_wide_batchnorm_eval(dst, dst, at(w, "add"), at(w, "gamma"), at(w, "beta"),
+                                      at(w, "running_mean"), at(w, "running_var"), &s);
+    }
+}
+
+static void wide_fold(struct wide *w)
+{
+    struct rn_bn_shape s = rn_call_bn(w->call);
+    rn_wide_fold(at(w, "folded"), at(w, "bias"), at(w, "weights"), at(w, "gamma"), at(w, "beta"),
+                 at(w, "running_mean"), at(w, "running_var"), &w->call->g, &s);
+}
+
+/* The weights again, and an answer that is the same both times. */
+static void wide_unpack(struct wide *w)
+{
+    size_t count = rn_call_operand(w->call, "weights")->count;
+    memcpy(at(w, "unpacked"), at(w, "weights"), count * sizeof(double));
+    *at(w, "consistent") = 1;
 }
 
 static double wide_batchnorm(struct wide *w)
@@ -183,7 +232,11 @@ static double wide_forward(struct wide *w)
         break;
     case RN_SLOT_batchnorm_forward_train:
     case RN_SLOT_batchnorm_forward_eval: return wide_batchnorm(w);
-    case RN_SLOT_conv2d_bn: return wide_conv2d_bn(w);
+    case RN_SLOT_conv2d_bias:
+    case RN_SLOT_conv2d_bn:
+    case RN_SLOT_conv2d_bn_train: return wide_fused(w);
+    case RN_SLOT_conv2d_fold: wide_fold(w); break;
+    case RN_SLOT_conv2d_unpack: wide_unpack(w); break;
     case RN_SLOT_relu_forward: return rn_wide_relu(dst, src, w->call->item[0].count);
     case RN_SLOT_add: wide_add(w); break;
     case RN_SLOT_maxpool_forward: return rn_wide_maxpool(dst, src, &pool);
@@ -222,63 +275,91 @@ static double loss_value(struct wide *w, const struct loss *l)
     return sum / s.total;
 }
 
-/* Central differences for every element of one input. */
+/* Element number k of the sample of a tensor with `count` elements; all of a small one. */
+static size_t sample_count(size_t count) { return count > EVERY ? SAMPLE : count; }
+
+static size_t sampled(size_t k, size_t count)
+{
+    return count > EVERY ? (k * count + count / 2) / SAMPLE % count : k;
+}
+
+/* Central differences in the sampled elements of one input. */
 static void slopes(double *slope, struct wide *w, double *x, size_t count, const struct loss *l)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t k = 0; k < sample_count(count); k++) {
+        size_t i = sampled(k, count);
         double middle = x[i];
         x[i] = middle + STEP;
         double above = loss_value(w, l);
         x[i] = middle - STEP;
-        slope[i] = (above - loss_value(w, l)) / (2 * STEP);
+        slope[k] = (above - loss_value(w, l)) / (2 * STEP);
         x[i] = middle;
     }
 }
 
 static const char *op_name(enum rn_slot slot)
 {
-    bool eval = slot == RN_SLOT_batchnorm_forward_eval || slot == RN_SLOT_batchnorm_backward_eval;
-    return eval ? "bn_eval" : rn_case_op(slot);
+    switch (slot) {
+    case RN_SLOT_batchnorm_forward_eval:
+    case RN_SLOT_batchnorm_backward_eval: return "bn_eval";
+    case RN_SLOT_conv2d_bn_train: return "conv2d_bn_train";
+    default: return rn_case_op(slot);
+    }
 }
 
-/* Reports one tensor of the slot against what was measured in double. */
-static rn_status compare(struct rn_verdicts *v, const struct rn_case *c,
-                         const struct rn_operand *got, const double *want)
+/* Reports `count` values of a tensor of the call against what was measured in double. */
+static void compare(struct judge *k, const struct rn_call *call, const char *name,
+                    const double *got, const double *want, size_t count)
 {
     char variant[RN_VARIANT_CHARS];
     char detail[RN_DETAIL_CHARS] = "";
+    size_t worst;
+    double error = rn_relative_error(&worst, got, want, count);
+    double limit = rn_call_winograd(call, k->numerics) ? TOLERANCE_WINOGRAD : TOLERANCE;
+    bool ok = error <= limit;
+    if (!ok) rn_detail(detail, worst, got[worst], want[worst]);
+    rn_variant_text(variant, call->c->variant & ~(unsigned)(RN_V_NORMAL | RN_V_BIAS));
+    struct rn_finding f = { op_name(call->c->slot), short_name(name), call->c->geometry, variant,
+                            ok ? "ok" : "FAIL", error, limit, detail };
+    rn_verdict(k->v, &f, !ok);
+}
+
+/* A whole tensor of the call. */
+static rn_status compare_all(struct judge *k, const struct rn_call *call,
+                             const struct rn_operand *got, const char *name, const double *want)
+{
     double *values = widen(got);
     if (!values) return RN_ENOMEM;
-    size_t worst;
-    double error = rn_relative_error(&worst, values, want, got->count);
-    bool ok = error <= TOLERANCE;
-    if (!ok) rn_detail(detail, worst, values[worst], want[worst]);
-    rn_variant_text(variant, c->variant & ~(unsigned)(RN_V_NORMAL | RN_V_BIAS));
-    struct rn_finding f = { op_name(c->slot), short_name(got->name), c->geometry, variant,
-                            ok ? "ok" : "FAIL", error, TOLERANCE, detail };
-    rn_verdict(v, &f, !ok);
+    compare(k, call, name, values, want, got->count);
     rn_free(values);
     return RN_OK;
 }
 
 /* Gradient tensor "dX" of a backward call against slopes of the forward function in X. */
-static rn_status check_gradient(struct rn_verdicts *v, struct wide *w, const struct rn_case *c,
+static rn_status check_gradient(struct judge *k, struct wide *w, const struct rn_call *call,
                                 const struct rn_operand *got, const struct loss *l)
 {
     const struct rn_operand *input = rn_call_operand(w->call, got->name + 1);
     double *x = at(w, got->name + 1);
     if (!input || input->count != got->count)
-        return rn_fail(RN_ECHECK, "gradient %s of %s has no input", got->name, rn_case_op(c->slot));
-    double *slope = rn_alloc_array(got->count, sizeof *slope);
-    if (!slope) return RN_ENOMEM;
-    slopes(slope, w, x, got->count, l);
-    rn_status status = compare(v, c, got, slope);
+        return rn_fail(RN_ECHECK, "gradient %s of %s has no input", got->name,
+                       rn_case_op(call->c->slot));
+    size_t count = sample_count(got->count);
+    double *slope = rn_alloc_array(count, sizeof *slope), *values = widen(got);
+    rn_status status = slope && values ? RN_OK : RN_ENOMEM;
+    if (status == RN_OK) {
+        slopes(slope, w, x, got->count, l);
+        for (size_t i = 0; i < count; i++) values[i] = values[sampled(i, got->count)];
+        compare(k, call, got->name, values, slope, count);
+    }
+    rn_free(values);
     rn_free(slope);
     return status;
 }
 
-static rn_status check_backward(struct rn_verdicts *v, struct wide *w, const struct rn_case *c,
-                                uint32_t draw, const struct rn_ops *ops, void *dev)
+/* A slot that shares the forward slot's operands: gradients, or the forward output once more. */
+static rn_status check_backward(struct judge *k, struct wide *w, const struct rn_case *c,
+                                uint32_t draw)
 {
     struct rn_call call;
     struct wide gradients = { 0 };
@@ -286,11 +367,16 @@ static rn_status check_backward(struct rn_verdicts *v, struct wide *w, const str
     if (status) return status;
     rn_call_fill(&call, draw);
     rn_call_share(&call, w->call);
-    if ((status = rn_call_run(&call, ops, dev))) goto done;
+    if ((status = rn_call_run(&call, k->ops, k->dev))) goto done;
+    if (c->slot == RN_SLOT_batchnorm_apply) {
+        rn_check_same(k->v, c, "y again", rn_call_operand(&call, "dst"),
+                      rn_call_operand(w->call, "dst"));
+        goto done;
+    }
     if ((status = wide_open(&gradients, &call))) goto done;
     struct loss l = { at(&gradients, "ddst"), at(&gradients, "add") };
     for (int i = 0; i < call.count && status == RN_OK; i++)
-        if (call.item[i].output) status = check_gradient(v, w, c, &call.item[i], &l);
+        if (call.item[i].output) status = check_gradient(k, w, &call, &call.item[i], &l);
 done:
     wide_close(&gradients);
     rn_call_close(&call);
@@ -298,65 +384,33 @@ done:
 }
 
 /* Outputs of the forward slot.  A loss carries its own gradient. */
-static rn_status check_forward(struct rn_verdicts *v, struct wide *w)
+static rn_status check_forward(struct judge *k, struct wide *w)
 {
     rn_status status = RN_OK;
     for (int i = 0; i < w->call->count && status == RN_OK; i++) {
         const struct rn_operand *o = &w->call->item[i];
         if (!o->output || o->dtype == RN_U8) continue;
         if (strcmp(o->name, "dlogits") == 0)
-            status = check_gradient(v, w, w->call->c, o, &(struct loss){ NULL, NULL });
-        else status = compare(v, w->call->c, o, w->item[i]);
+            status = check_gradient(k, w, w->call, o, &(struct loss){ NULL, NULL });
+        else status = compare_all(k, w->call, o, o->name, w->item[i]);
     }
     return status;
 }
 
 /* A tensor x with two consumers that hand back g1 and g2: dx is the slot's a + b.  The slope of
  * L = g1 x + g2 x is the same everywhere; it is measured at x = 1. */
-static rn_status check_fork(struct rn_verdicts *v, struct wide *w)
+static rn_status check_fork(struct judge *k, struct wide *w)
 {
-    struct rn_operand dx = *rn_call_operand(w->call, "dst");
+    const struct rn_operand *dx = rn_call_operand(w->call, "dst");
     const double *g1 = at(w, "a"), *g2 = at(w, "b");
-    double *slope = rn_alloc_array(dx.count, sizeof *slope);
+    double *slope = rn_alloc_array(dx->count, sizeof *slope);
     if (!slope) return RN_ENOMEM;
-    for (size_t i = 0; i < dx.count; i++) {
+    for (size_t i = 0; i < dx->count; i++) {
         double above = g1[i] * (1 + STEP) + g2[i] * (1 + STEP);
         slope[i] = (above - (g1[i] * (1 - STEP) + g2[i] * (1 - STEP))) / (2 * STEP);
     }
-    dx.name = "dx";
-    rn_status status = compare(v, w->call->c, &dx, slope);
+    rn_status status = compare_all(k, w->call, dx, "dx", slope);
     rn_free(slope);
-    return status;
-}
-
-/* A22: the fused slot gives the bits of its composition. */
-static rn_status check_fusion(struct rn_verdicts *v, struct rn_call *fused,
-                              const struct rn_ops *ops, void *dev)
-{
-    struct rn_case conv_case = { RN_SLOT_conv2d_forward, fused->c->geometry, 0 };
-    char geometry[96], variant[RN_VARIANT_CHARS];
-    struct rn_call conv = { 0 }, bn = { 0 };
-    snprintf(geometry, sizeof geometry, "n%dc%dh%dw%d", fused->g.N, fused->g.K, fused->g.P,
-             fused->g.Q);
-    struct rn_case bn_case = { RN_SLOT_batchnorm_forward_eval, geometry, fused->c->variant };
-    rn_status status = rn_call_open(&conv, &conv_case);
-    if (status || (status = rn_call_open(&bn, &bn_case))) goto done;
-    rn_call_share(&conv, fused);
-    if ((status = rn_call_run(&conv, ops, dev))) goto done;
-    rn_call_share(&bn, fused);
-    memcpy(rn_call_operand(&bn, "src")->host, rn_call_operand(&conv, "dst")->host,
-           rn_call_operand(&conv, "dst")->count * sizeof(float));
-    if ((status = rn_call_run(&bn, ops, dev))) goto done;
-    const struct rn_operand *got = rn_call_operand(fused, "dst"),
-                            *want = rn_call_operand(&bn, "dst");
-    bool same = memcmp(got->host, want->host, got->count * sizeof(float)) == 0;
-    rn_variant_text(variant, fused->c->variant & ~(unsigned)RN_V_NORMAL);
-    struct rn_finding f = { "conv2d_bn", "composition", fused->c->geometry, variant,
-                            same ? "ok" : "FAIL", same ? 0 : HUGE_VAL, 0, "" };
-    rn_verdict(v, &f, !same);
-done:
-    rn_call_close(&bn);
-    rn_call_close(&conv);
     return status;
 }
 
@@ -374,8 +428,7 @@ static rn_status draw_inputs(struct wide *w, struct rn_call *call, uint32_t *dra
                    rn_case_op(call->c->slot), call->c->geometry, DRAWS);
 }
 
-static rn_status check_row(struct rn_verdicts *v, const struct row *row, const struct rn_ops *ops,
-                           void *dev)
+static rn_status check_row(struct judge *k, const struct row *row)
 {
     unsigned variant = row->variant | RN_V_NORMAL;
     struct rn_case c = { row->forward, row->geometry, variant };
@@ -385,13 +438,13 @@ static rn_status check_row(struct rn_verdicts *v, const struct row *row, const s
     rn_status status = rn_call_open(&call, &c);
     if (status) return status;
     if ((status = draw_inputs(&w, &call, &draw))) goto done;
-    if ((status = rn_call_run(&call, ops, dev))) goto done;
-    if ((status = check_forward(v, &w))) goto done;
-    if (row->forward == RN_SLOT_add) status = check_fork(v, &w);
-    if (row->forward == RN_SLOT_conv2d_bn) status = check_fusion(v, &call, ops, dev);
+    if ((status = rn_call_run(&call, k->ops, k->dev))) goto done;
+    if ((status = check_forward(k, &w))) goto done;
+    if (row->forward == RN_SLOT_add) status = check_fork(k, &w);
+    else status = rn_check_composition(k->v, &call, k->ops, k->dev);
     for (int i = 0; i < 2 && status == RN_OK; i++) {
         struct rn_case backward = { row->backward[i], row->geometry, variant };
-        if (row->backward[i] != NONE) status = check_backward(v, &w, &backward, draw, ops, dev);
+        if (row->backward[i] != NONE) status = check_backward(k, &w, &backward, draw);
     }
 done:
     wide_close(&w);
@@ -399,12 +452,13 @@ done:
     return status;
 }
 
-rn_status rn_gradcheck(const struct rn_ops *ops, void *dev, rn_finding_sink *sink, void *arg)
+rn_status rn_gradcheck(const struct rn_ops *ops, void *dev, const char *numerics,
+                       rn_finding_sink *sink, void *arg)
 {
     struct rn_verdicts v = { .sink = sink, .arg = arg };
+    struct judge k = { &v, ops, dev, numerics };
     rn_status status = RN_OK;
-    for (size_t i = 0; i < RN_COUNT(rows) && status == RN_OK; i++)
-        status = check_row(&v, &rows[i], ops, dev);
+    for (size_t i = 0; i < RN_COUNT(rows) && status == RN_OK; i++) status = check_row(&k, &rows[i]);
     if (status == RN_OK) status = rn_gradcheck_net(&v, ops, dev);
     if (status) return status;
     if (v.failures)

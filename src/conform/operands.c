@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/real.h"
 #include "conform/geometry.h"
+#include "ref/winograd.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +40,11 @@ static const struct spec tensor_get[] = { IN("src", MAP, "NCHW"), OUT("dst", MAP
 static const struct spec conv2d_forward[] = {
     IN("src", MAP, "NCHW"), IN("weights", ARRAY, "KcRS"), IN_WHEN(RN_V_BIAS, "bias", ARRAY, "K"),
     OUT("dst", MAP, "NKPQ"), END };
+static const struct spec conv2d_unpack[] = {
+    IN("weights", ARRAY, "KcRS"), OUT("unpacked", ARRAY, "KcRS"), OUT("consistent", FLAG, "1"), END };
+static const struct spec conv2d_bias[] = {
+    IN("src", MAP, "NCHW"), IN("weights", ARRAY, "KcRS"), IN("bias", ARRAY, "K"),
+    IN_WHEN(RN_V_ADD_RELU, "add", MAP, "NKPQ"), OUT("dst", MAP, "NKPQ"), END };
 static const struct spec conv2d_backward_data[] = {
     IN("ddst", MAP, "NKPQ"), IN("weights", ARRAY, "KcRS"), IN_WHEN(RN_V_ADD, "add", MAP, "NCHW"),
     OUT_OVER("dsrc", MAP, "NCHW", "add", RN_V_IN_PLACE), END };
@@ -60,6 +66,9 @@ static const struct spec batchnorm_forward_eval[] = {
     IN("src", MAP, "NCHW"), IN_WHEN(RN_V_ADD_RELU, "add", MAP, "NCHW"), IN("gamma", ARRAY, "C"),
     IN("beta", ARRAY, "C"), IN("running_mean", ARRAY, "C"), IN("running_var", ARRAY, "C"),
     OUT_OVER("dst", MAP, "NCHW", "src", RN_V_IN_PLACE), END };
+static const struct spec batchnorm_apply[] = {
+    IN("src", MAP, "NCHW"), IN_WHEN(RN_V_ADD_RELU, "add", MAP, "NCHW"), IN("saved", DOUBLES, "2C"),
+    IN("gamma", ARRAY, "C"), IN("beta", ARRAY, "C"), OUT("dst", MAP, "NCHW"), END };
 static const struct spec batchnorm_running[] = {
     IN("saved", DOUBLES, "2C"), IN("running_mean", ARRAY, "C"), IN("running_var", ARRAY, "C"),
     OUT_OVER("running_mean_after", ARRAY, "C", "running_mean", ALWAYS),
@@ -69,8 +78,9 @@ static const struct spec batchnorm_running[] = {
     { "dadd", "NCHW", MAP, true, RN_V_ADD_RELU, "ddst", RN_V_IN_PLACE_ADD }, \
     OUT("dgamma", ARRAY, "C"), OUT("dbeta", ARRAY, "C"), END
 static const struct spec batchnorm_backward[] = {
-    IN("ddst", MAP, "NCHW"), IN("dst", MAP, "NCHW"), IN("src", MAP, "NCHW"),
-    IN("saved", DOUBLES, "2C"), IN("gamma", ARRAY, "C"), BATCHNORM_GRADIENTS };
+    IN("ddst", MAP, "NCHW"), IN_WHEN(RN_V_ADD_RELU, "dst", MAP, "NCHW"), IN("src", MAP, "NCHW"),
+    IN("saved", DOUBLES, "2C"), IN("gamma", ARRAY, "C"), IN("beta", ARRAY, "C"),
+    BATCHNORM_GRADIENTS };
 static const struct spec batchnorm_backward_eval[] = {
     IN("ddst", MAP, "NCHW"), IN("dst", MAP, "NCHW"), IN("src", MAP, "NCHW"),
     IN("running_mean", ARRAY, "C"), IN("running_var", ARRAY, "C"), IN("gamma", ARRAY, "C"),
@@ -79,6 +89,14 @@ static const struct spec conv2d_bn[] = {
     IN("src", MAP, "NCHW"), IN("weights", ARRAY, "KcRS"),
     IN_WHEN(RN_V_ADD_RELU, "add", MAP, "NKPQ"), IN("gamma", ARRAY, "K"), IN("beta", ARRAY, "K"),
     IN("running_mean", ARRAY, "K"), IN("running_var", ARRAY, "K"), OUT("dst", MAP, "NKPQ"), END };
+static const struct spec conv2d_bn_train[] = {
+    IN("src", MAP, "NCHW"), IN("weights", ARRAY, "KcRS"),
+    IN_WHEN(RN_V_ADD_RELU, "add", MAP, "NKPQ"), IN("gamma", ARRAY, "K"), IN("beta", ARRAY, "K"),
+    OUT("dst", MAP, "NKPQ"), OUT("x", MAP, "NKPQ"), OUT("saved", DOUBLES, "2K"), END };
+static const struct spec conv2d_fold[] = {
+    IN("weights", ARRAY, "KcRS"), IN("gamma", ARRAY, "K"), IN("beta", ARRAY, "K"),
+    IN("running_mean", ARRAY, "K"), IN("running_var", ARRAY, "K"),
+    OUT_OVER("folded", ARRAY, "KcRS", "weights", RN_V_IN_PLACE), OUT("bias", ARRAY, "K"), END };
 static const struct spec relu_forward[] = {
     IN("src", MAP, "NCHW"), OUT_OVER("dst", MAP, "NCHW", "src", RN_V_IN_PLACE), END };
 static const struct spec relu_backward[] = {
@@ -124,12 +142,16 @@ struct info {
     enum rn_slot forward; /* of a backward slot; else RN_SLOT_COUNT */
 };
 #define SUM 1e-5 /* chains of float operations; batch norm and loss end in a few */
+#define FEW 1e-6 /* a few roundings and no sum */
+#define WINOGRAD_SUM 1e-4 /* any algorithm F(4x4, 3x3) against any other (A35, A36) */
 #define NO_FORWARD RN_SLOT_COUNT
 static const struct info infos[RN_SLOT_COUNT] = {
     [RN_SLOT_tensor_set] = { "tensor", "set", "layout", 0, tensor_get, NO_FORWARD },
     [RN_SLOT_tensor_get] = { "tensor", "get", "layout", 0, tensor_get, NO_FORWARD },
     [RN_SLOT_conv2d_pack] = { "conv2d", "pack", "A13", SUM, conv2d_forward, NO_FORWARD },
+    [RN_SLOT_conv2d_unpack] = { "conv2d", "unpack", "B5", 0, conv2d_unpack, NO_FORWARD },
     [RN_SLOT_conv2d_forward] = { "conv2d", "forward", "A13", SUM, conv2d_forward, NO_FORWARD },
+    [RN_SLOT_conv2d_bias] = { "conv2d_bias", "forward", "A22", SUM, conv2d_bias, NO_FORWARD },
     [RN_SLOT_conv2d_backward_data] = { "conv2d", "backward_data", "A14", SUM, conv2d_backward_data,
                                        RN_SLOT_conv2d_forward },
     [RN_SLOT_conv2d_backward_weights] = { "conv2d", "backward_weights", "A15", SUM,
@@ -143,6 +165,8 @@ static const struct info infos[RN_SLOT_COUNT] = {
                                           batchnorm_forward_train, NO_FORWARD },
     [RN_SLOT_batchnorm_forward_eval] = { "bn", "forward_eval", "A17", SUM, batchnorm_forward_eval,
                                          NO_FORWARD },
+    [RN_SLOT_batchnorm_apply] = { "bn", "apply", "A17", FEW, batchnorm_apply,
+                                  RN_SLOT_batchnorm_forward_train },
     [RN_SLOT_batchnorm_running] = { "bn", "running", "A17", SUM, batchnorm_running,
                                     RN_SLOT_batchnorm_forward_train },
     [RN_SLOT_batchnorm_backward] = { "bn", "backward", "A17", SUM, batchnorm_backward,
@@ -150,6 +174,9 @@ static const struct info infos[RN_SLOT_COUNT] = {
     [RN_SLOT_batchnorm_backward_eval] = { "bn", "backward_eval", "A17", SUM,
                                           batchnorm_backward_eval, RN_SLOT_batchnorm_forward_eval },
     [RN_SLOT_conv2d_bn] = { "conv2d_bn", "forward", "A22", SUM, conv2d_bn, NO_FORWARD },
+    [RN_SLOT_conv2d_bn_train] = { "conv2d_bn", "forward_train", "A22", SUM, conv2d_bn_train,
+                                  NO_FORWARD },
+    [RN_SLOT_conv2d_fold] = { "conv2d_fold", "forward", "A22", FEW, conv2d_fold, NO_FORWARD },
     [RN_SLOT_relu_forward] = { "relu", "forward", "A18", 0, relu_forward, NO_FORWARD },
     [RN_SLOT_relu_backward] = { "relu", "backward", "A18", 0, relu_backward, RN_SLOT_relu_forward },
     [RN_SLOT_add] = { "add", "forward", "A18", 0, add, NO_FORWARD },
@@ -176,8 +203,6 @@ static const struct info infos[RN_SLOT_COUNT] = {
 
 const char *rn_case_op(enum rn_slot slot) { return infos[slot].op; }
 const char *rn_case_direction(enum rn_slot slot) { return infos[slot].direction; }
-const char *rn_case_rule(enum rn_slot slot) { return infos[slot].rule; }
-double rn_case_bound(enum rn_slot slot) { return infos[slot].bound; }
 
 bool rn_case_forward(struct rn_case *forward, const struct rn_case *c)
 {
@@ -273,6 +298,32 @@ rn_status rn_call_open(struct rn_call *call, const struct rn_case *c)
         call->item[call->count++] = o;
     }
     return RN_OK;
+}
+
+bool rn_call_winograd(const struct rn_call *call, const char *numerics)
+{
+    if (strcmp(numerics, "fp32-winograd")) return false;
+    switch (call->c->slot) {
+    case RN_SLOT_conv2d_pack:
+    case RN_SLOT_conv2d_forward:
+    case RN_SLOT_conv2d_bias:
+    case RN_SLOT_conv2d_bn:
+    case RN_SLOT_conv2d_bn_train: return rn_winograd_applies(&call->g, RN_WINOGRAD_FORWARD);
+    case RN_SLOT_conv2d_backward_data: return rn_winograd_applies(&call->g, RN_WINOGRAD_DATA);
+    case RN_SLOT_conv2d_backward_weights: return rn_winograd_applies(&call->g, RN_WINOGRAD_WEIGHTS);
+    default: return false;
+    }
+}
+
+const char *rn_call_rule(const struct rn_call *call, const char *numerics)
+{
+    if (!rn_call_winograd(call, numerics)) return infos[call->c->slot].rule;
+    return call->c->slot == RN_SLOT_conv2d_backward_weights ? "A36" : "A35";
+}
+
+double rn_call_bound(const struct rn_call *call, const char *numerics)
+{
+    return rn_call_winograd(call, numerics) ? WINOGRAD_SUM : infos[call->c->slot].bound;
 }
 
 void rn_call_close(struct rn_call *call)

@@ -33,7 +33,13 @@ struct rn_bn_shape rn_call_bn(const struct rn_call *call)
     struct rn_bn_shape s = { g->N, g->C, g->H, g->W, EPS, MOMENTUM, RN_POST_NONE };
     if (v & RN_V_RELU) s.post = RN_POST_RELU;
     if (v & RN_V_ADD_RELU) s.post = RN_POST_ADD_RELU;
-    if (call->c->slot == RN_SLOT_conv2d_bn) s.C = g->K, s.H = g->P, s.W = g->Q;
+    switch (call->c->slot) {
+    case RN_SLOT_conv2d_bias:
+    case RN_SLOT_conv2d_bn:
+    case RN_SLOT_conv2d_bn_train:
+    case RN_SLOT_conv2d_fold: s.C = g->K, s.H = g->P, s.W = g->Q; break;
+    default: break;
+    }
     return s;
 }
 
@@ -194,6 +200,24 @@ static void run_conv2d(struct run *r)
                            &r->call->g, r->workspace);
 }
 
+/* The weights back; where the packed form does not hold them, as their owner has them.  "consistent":
+ * the answer does not depend on whether there is a place to write to. */
+static void run_conv2d_unpack(struct run *r)
+{
+    const struct rn_conv_shape *g = &r->call->g;
+    int able = r->ops->conv2d_unpack(r->dev, at(r, "unpacked"), r->packed, g);
+    int32_t consistent = able == r->ops->conv2d_unpack(r->dev, NULL, r->packed, g);
+    if (!able) r->ops->copy(r->dev, at(r, "unpacked"), at(r, "weights"),
+                            rn_call_operand(r->call, "weights")->count * sizeof(float));
+    r->ops->write(r->dev, at(r, "consistent"), &consistent, sizeof consistent);
+}
+
+static void run_conv2d_bias(struct run *r)
+{
+    r->ops->conv2d_bias(r->dev, at(r, "dst"), at(r, "src"), r->packed, at(r, "bias"), at(r, "add"),
+                        rn_call_bn(r->call).post, &r->call->g, r->workspace);
+}
+
 static void run_conv2d_data(struct run *r)
 {
     r->ops->conv2d_backward_data(r->dev, at(r, "dsrc"), at(r, "ddst"), r->packed, at(r, "add"),
@@ -212,6 +236,21 @@ static void run_conv2d_bn(struct run *r)
     r->ops->conv2d_bn(r->dev, at(r, "dst"), at(r, "src"), r->packed, at(r, "add"), at(r, "gamma"),
                       at(r, "beta"), at(r, "running_mean"), at(r, "running_var"), &r->call->g, &bn,
                       r->workspace);
+}
+
+static void run_conv2d_bn_train(struct run *r)
+{
+    struct rn_bn_shape bn = rn_call_bn(r->call);
+    r->ops->conv2d_bn_train(r->dev, at(r, "dst"), at(r, "x"), at(r, "saved"), at(r, "src"), r->packed,
+                            at(r, "add"), at(r, "gamma"), at(r, "beta"), &r->call->g, &bn,
+                            r->workspace);
+}
+
+static void run_conv2d_fold(struct run *r)
+{
+    struct rn_bn_shape bn = rn_call_bn(r->call);
+    r->ops->conv2d_fold(r->dev, at(r, "folded"), at(r, "bias"), at(r, "weights"), at(r, "gamma"),
+                        at(r, "beta"), at(r, "running_mean"), at(r, "running_var"), &r->call->g, &bn);
 }
 
 static void run_linear(struct run *r)
@@ -239,6 +278,9 @@ static void run_batchnorm_forward(struct run *r)
         r->ops->batchnorm_forward_eval(r->dev, at(r, "dst"), at(r, "src"), at(r, "add"),
                                        at(r, "gamma"), at(r, "beta"), at(r, "running_mean"),
                                        at(r, "running_var"), &s);
+    else if (r->call->c->slot == RN_SLOT_batchnorm_apply)
+        r->ops->batchnorm_apply(r->dev, at(r, "dst"), at(r, "src"), at(r, "add"), at(r, "saved"),
+                                at(r, "gamma"), at(r, "beta"), &s);
     else
         r->ops->batchnorm_running(r->dev, at(r, "running_mean"), at(r, "running_var"),
                                   at(r, "saved"), &s);
@@ -250,7 +292,7 @@ static void run_batchnorm_backward(struct run *r)
     if (r->call->c->slot == RN_SLOT_batchnorm_backward)
         r->ops->batchnorm_backward(r->dev, at(r, "dsrc"), at(r, "dadd"), at(r, "dgamma"),
                                    at(r, "dbeta"), at(r, "ddst"), at(r, "dst"), at(r, "src"),
-                                   at(r, "saved"), at(r, "gamma"), &s, r->workspace);
+                                   at(r, "saved"), at(r, "gamma"), at(r, "beta"), &s, r->workspace);
     else
         r->ops->batchnorm_backward_eval(r->dev, at(r, "dsrc"), at(r, "dadd"), at(r, "dgamma"),
                                         at(r, "dbeta"), at(r, "ddst"), at(r, "dst"), at(r, "src"),
@@ -338,21 +380,26 @@ static void run_tensor(struct run *r)
 }
 
 /* What memory a slot wants besides its operands, and how it is called. */
-enum wants { NOTHING, FORWARD_WEIGHTS, BACKWARD_WEIGHTS, CONV_WORKSPACE, LINEAR_WORKSPACE,
-             BN_WORKSPACE };
+enum wants { NOTHING, FORWARD_WEIGHTS, FORWARD_WEIGHTS_BN, BACKWARD_WEIGHTS, CONV_WORKSPACE,
+             LINEAR_WORKSPACE, BN_WORKSPACE };
 static const struct { void (*call)(struct run *r); enum wants wants; } runs[RN_SLOT_COUNT] = {
     [RN_SLOT_tensor_set] = { run_tensor, NOTHING },
     [RN_SLOT_tensor_get] = { run_tensor, NOTHING },
     [RN_SLOT_conv2d_pack] = { run_conv2d, FORWARD_WEIGHTS },
     [RN_SLOT_conv2d_forward] = { run_conv2d, FORWARD_WEIGHTS },
+    [RN_SLOT_conv2d_unpack] = { run_conv2d_unpack, FORWARD_WEIGHTS },
+    [RN_SLOT_conv2d_bias] = { run_conv2d_bias, FORWARD_WEIGHTS },
     [RN_SLOT_conv2d_backward_data] = { run_conv2d_data, BACKWARD_WEIGHTS },
     [RN_SLOT_conv2d_backward_weights] = { run_conv2d_weights, CONV_WORKSPACE },
     [RN_SLOT_conv2d_bn] = { run_conv2d_bn, FORWARD_WEIGHTS },
+    [RN_SLOT_conv2d_bn_train] = { run_conv2d_bn_train, FORWARD_WEIGHTS_BN },
+    [RN_SLOT_conv2d_fold] = { run_conv2d_fold, NOTHING },
     [RN_SLOT_linear_forward] = { run_linear, LINEAR_WORKSPACE },
     [RN_SLOT_linear_backward_data] = { run_linear, LINEAR_WORKSPACE },
     [RN_SLOT_linear_backward_weights] = { run_linear, LINEAR_WORKSPACE },
     [RN_SLOT_batchnorm_forward_train] = { run_batchnorm_forward, BN_WORKSPACE },
     [RN_SLOT_batchnorm_forward_eval] = { run_batchnorm_forward, NOTHING },
+    [RN_SLOT_batchnorm_apply] = { run_batchnorm_forward, NOTHING },
     [RN_SLOT_batchnorm_running] = { run_batchnorm_forward, NOTHING },
     [RN_SLOT_batchnorm_backward] = { run_batchnorm_backward, BN_WORKSPACE },
     [RN_SLOT_batchnorm_backward_eval] = { run_batchnorm_backward, BN_WORKSPACE },
@@ -394,12 +441,13 @@ static rn_status prepare(struct run *r)
     struct rn_bn_shape bn = rn_call_bn(r->call);
     size_t bytes = 0;
     rn_status status = RN_OK;
-    if (wants == FORWARD_WEIGHTS) status = pack(r, RN_PASS_FORWARD);
+    if (wants == FORWARD_WEIGHTS || wants == FORWARD_WEIGHTS_BN) status = pack(r, RN_PASS_FORWARD);
     if (wants == BACKWARD_WEIGHTS) status = pack(r, RN_PASS_BACKWARD_DATA);
     if (status || wants == NOTHING) return status;
     if (wants == LINEAR_WORKSPACE) bytes = ops->linear_workspace(r->dev, &linear);
     else if (wants == BN_WORKSPACE) bytes = ops->batchnorm_workspace(r->dev, &bn);
     else bytes = ops->conv2d_workspace(r->dev, &r->call->g);
+    if (wants == FORWARD_WEIGHTS_BN) bytes += ops->batchnorm_workspace(r->dev, &bn);
     status = ops->alloc(r->dev, &r->workspace, bytes);
     return status ? status : poison(r, r->workspace, bytes);
 }

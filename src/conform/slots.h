@@ -8,7 +8,7 @@
 #include "base/base.h"
 
 #define RN_DEVICE_SLOTS(X) \
-    X(open) X(close) X(isa) X(alloc) X(release) X(write) X(read) X(copy) X(sync)
+    X(open) X(close) X(isa) X(alloc) X(release) X(write) X(read) X(copy) X(sync) X(run)
 
 #define RN_SIZE_SLOTS(X) \
     X(tensor_bytes) X(conv2d_workspace) X(conv2d_packed_bytes) X(linear_workspace) \
@@ -17,10 +17,11 @@
 /* Slots that write values: each is judged by at least one case. */
 #define RN_COMPUTE_SLOTS(X) \
     X(tensor_set) X(tensor_get) \
-    X(conv2d_pack) X(conv2d_forward) X(conv2d_backward_data) X(conv2d_backward_weights) \
+    X(conv2d_pack) X(conv2d_unpack) X(conv2d_forward) X(conv2d_bias) \
+    X(conv2d_backward_data) X(conv2d_backward_weights) \
     X(linear_forward) X(linear_backward_data) X(linear_backward_weights) \
-    X(batchnorm_forward_train) X(batchnorm_forward_eval) X(batchnorm_running) \
-    X(batchnorm_backward) X(batchnorm_backward_eval) X(conv2d_bn) \
+    X(batchnorm_forward_train) X(batchnorm_forward_eval) X(batchnorm_apply) X(batchnorm_running) \
+    X(batchnorm_backward) X(batchnorm_backward_eval) X(conv2d_bn) X(conv2d_bn_train) X(conv2d_fold) \
     X(relu_forward) X(relu_backward) X(add) \
     X(maxpool_forward) X(maxpool_backward) X(avgpool_forward) X(avgpool_backward) \
     X(global_avgpool_forward) X(global_avgpool_backward) \

@@ -16,7 +16,7 @@
 
 #define SEED 1512 /* part of the golden packs */
 #define IMAGE_H 11
-#define IMAGE_W 9
+#define IMAGE_W 13
 #define CONV(name, src, K, R, stride, groups) \
     { name, RN_SMALL_CONV, src, -1, RN_POST_NONE, K, R, stride, R / 2, groups, 0, 0, 0, -1, -1 }
 #define BN(name, src, post, add) \
@@ -24,12 +24,12 @@
 
 static const struct rn_small_layer layers[RN_SMALL_TENSORS] = {
     { "image", RN_SMALL_IMAGE, -1, -1, RN_POST_NONE, 0, 1, 1, 0, 1, 3, IMAGE_H, IMAGE_W, -1, -1 },
-    CONV("conv1", 0, 8, 3, 1, 1),
+    CONV("conv1", 0, 16, 3, 1, 1),
     BN("bn1", 1, RN_POST_RELU, -1),
     { "maxpool", RN_SMALL_MAXPOOL, 2, -1, RN_POST_NONE, 0, 3, 2, 1, 1, 0, 0, 0, -1, -1 },
-    CONV("block1.conv1", 3, 8, 3, 1, 1),
+    CONV("block1.conv1", 3, 16, 3, 1, 1),
     BN("block1.bn1", 4, RN_POST_RELU, -1),
-    CONV("block1.conv2", 5, 8, 3, 1, 1),
+    CONV("block1.conv2", 5, 16, 3, 1, 1),
     BN("block1.bn2", 6, RN_POST_ADD_RELU, 3),
     CONV("block2.down.conv", 7, 12, 1, 2, 1),
     BN("block2.down.bn", 8, RN_POST_NONE, -1),
@@ -196,7 +196,10 @@ static void shared_bytes(const struct rn_small *net, size_t *packed, size_t *wor
             forward = ops->conv2d_packed_bytes(net->dev, &conv, RN_PASS_FORWARD);
             backward = ops->conv2d_packed_bytes(net->dev, &conv, RN_PASS_BACKWARD_DATA);
             break;
-        case RN_SMALL_BN: bytes = ops->batchnorm_workspace(net->dev, &bn); break;
+        case RN_SMALL_BN:
+            conv = rn_small_conv(&net->plan, net->plan.layer[i].src);
+            bytes = ops->conv2d_workspace(net->dev, &conv) + ops->batchnorm_workspace(net->dev, &bn);
+            break;
         case RN_SMALL_LINEAR: bytes = ops->linear_workspace(net->dev, &linear); break;
         default: break;
         }
@@ -288,26 +291,31 @@ void rn_small_set(struct rn_small *net, int param, const float *host)
 
 /* -- forward and backward ---------------------------------------------------------------------- */
 
+/* A convolution and the batch norm behind it, layer `i`, in one slot; tensor l->src is its x. */
+static void forward_conv_bn(struct rn_small *net, int i)
+{
+    const struct rn_small_layer *l = &net->plan.layer[i], *before = &net->plan.layer[l->src];
+    struct rn_conv_shape conv = rn_small_conv(&net->plan, l->src);
+    struct rn_bn_shape bn = rn_small_bn(&net->plan, i);
+    float *const *w = &net->weights[l->param];
+    net->ops->conv2d_pack(net->dev, net->packed, net->weights[before->param], &conv, RN_PASS_FORWARD);
+    net->ops->conv2d_bn_train(net->dev, net->tensor[i], net->tensor[l->src], net->saved[i],
+                              net->tensor[before->src], net->packed,
+                              l->add < 0 ? NULL : net->tensor[l->add], w[0], w[1], &conv, &bn,
+                              net->workspace);
+}
+
 static void forward_layer(struct rn_small *net, int i)
 {
     const struct rn_small_layer *l = &net->plan.layer[i];
     const struct rn_ops *ops = net->ops;
-    struct rn_conv_shape conv = rn_small_conv(&net->plan, i);
-    struct rn_bn_shape bn = rn_small_bn(&net->plan, i);
     struct rn_pool_shape pool = rn_small_pool(&net->plan, i);
     struct rn_linear_shape linear = rn_small_linear(&net->plan, i);
     float *dst = net->tensor[i], *src = net->tensor[l->src];
     float *const *w = l->param < 0 ? NULL : &net->weights[l->param];
     switch (l->kind) {
-    case RN_SMALL_CONV:
-        ops->conv2d_pack(net->dev, net->packed, w[0], &conv, RN_PASS_FORWARD);
-        ops->conv2d_forward(net->dev, dst, src, net->packed, NULL, &conv, net->workspace);
-        break;
-    case RN_SMALL_BN:
-        ops->batchnorm_forward_train(net->dev, dst, net->saved[i], src,
-                                     l->add < 0 ? NULL : net->tensor[l->add], w[0], w[1], &bn,
-                                     net->workspace);
-        break;
+    case RN_SMALL_CONV: break; /* its batch norm calls it */
+    case RN_SMALL_BN: forward_conv_bn(net, i); break;
     case RN_SMALL_MAXPOOL: ops->maxpool_forward(net->dev, dst, net->index, src, &pool); break;
     case RN_SMALL_AVERAGE: ops->global_avgpool_forward(net->dev, dst, src, &pool); break;
     case RN_SMALL_LINEAR:
@@ -315,6 +323,18 @@ static void forward_layer(struct rn_small *net, int i)
         break;
     case RN_SMALL_IMAGE: break;
     }
+}
+
+/* Tensor i as the backward pass reads it: what a batch norm made is made once more, from its x. */
+static const float *again(struct rn_small *net, int i)
+{
+    const struct rn_small_layer *l = &net->plan.layer[i];
+    struct rn_bn_shape bn = rn_small_bn(&net->plan, i);
+    if (l->kind != RN_SMALL_BN) return net->tensor[i];
+    net->ops->batchnorm_apply(net->dev, net->spare, net->tensor[l->src],
+                              l->add < 0 ? NULL : net->tensor[l->add], net->saved[i],
+                              net->weights[l->param], net->weights[l->param + 1], &bn);
+    return net->spare;
 }
 
 /* Data gradient of a convolution, joined with what the source's gradient already holds. */
@@ -349,13 +369,14 @@ static void backward_layer(struct rn_small *net, int i)
     float *const *dw = l->param < 0 ? NULL : &net->dweights[l->param];
     switch (l->kind) {
     case RN_SMALL_CONV:
-        ops->conv2d_backward_weights(net->dev, dw[0], NULL, src, ddst, &conv, net->workspace);
+        ops->conv2d_backward_weights(net->dev, dw[0], NULL, again(net, l->src), ddst, &conv,
+                                     net->workspace);
         backward_conv_data(net, i);
         break;
     case RN_SMALL_BN:
         ops->batchnorm_backward(net->dev, dsrc, l->add < 0 ? NULL : net->gradient[l->add], dw[0],
-                                dw[1], ddst, net->tensor[i], src, net->saved[i], w[0], &bn,
-                                net->workspace);
+                                dw[1], ddst, l->post == RN_POST_ADD_RELU ? net->tensor[i] : NULL, src,
+                                net->saved[i], w[0], w[1], &bn, net->workspace);
         if (l->add >= 0) net->reached[l->add] = true;
         break;
     case RN_SMALL_MAXPOOL: ops->maxpool_backward(net->dev, dsrc, ddst, net->index, &pool); break;
@@ -369,20 +390,27 @@ static void backward_layer(struct rn_small *net, int i)
     net->reached[l->src] = true;
 }
 
-void rn_small_gradients(struct rn_small *net, const float *images, const int32_t *labels)
+/* Forward, loss, backward: what slot `run` calls. */
+static void pass(void *arg)
 {
-    const struct rn_small_layer *image = &net->plan.layer[0];
+    struct rn_small *net = arg;
     const struct rn_loss_shape loss = rn_small_loss();
     int last = RN_SMALL_TENSORS - 1;
-    net->ops->tensor_set(net->dev, net->tensor[0], images, RN_SMALL_N, image->C, image->H,
-                         image->W);
-    net->ops->write(net->dev, net->labels, labels, RN_SMALL_N * sizeof *labels);
-    net->ops->sync(net->dev);
     for (int i = 1; i <= last; i++) forward_layer(net, i);
     net->ops->softmax_cross_entropy(net->dev, net->loss, net->gradient[last], net->tensor[last],
                                     net->labels, &loss);
     memset(net->reached, 0, sizeof net->reached);
     for (int i = last; i >= 1; i--) backward_layer(net, i);
+}
+
+void rn_small_gradients(struct rn_small *net, const float *images, const int32_t *labels)
+{
+    const struct rn_small_layer *image = &net->plan.layer[0];
+    net->ops->tensor_set(net->dev, net->tensor[0], images, RN_SMALL_N, image->C, image->H,
+                         image->W);
+    net->ops->write(net->dev, net->labels, labels, RN_SMALL_N * sizeof *labels);
+    net->ops->sync(net->dev);
+    net->ops->run(net->dev, pass, net);
     net->ops->sync(net->dev);
 }
 

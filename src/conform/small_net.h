@@ -5,7 +5,8 @@
  * directly on the slots of an op table and knows nothing of src/net, so that a fault in one does
  * not hide in the other.
  *
- *     image 4x3x11x9 - conv1 3x3, bn, relu - max-pool 3x3/2 - block1 (3x3, 3x3; identity)
+ *     image 4x3x11x13 - conv1 3x3, bn, relu - max-pool 3x3/2
+ *     - block1 (3x3, 3x3; identity; wide enough for fp32-winograd)
  *     - block2 (1x1, 3x3/2 in two groups, 1x1; projection 1x1/2) - average - fc 5 - loss
  */
 #ifndef RN_SMALL_NET_H
@@ -57,7 +58,7 @@ struct rn_linear_shape rn_small_linear(const struct rn_small_plan *plan, int lay
 struct rn_loss_shape rn_small_loss(void);
 
 /* Starting parameters (host, one array each as in plan->param) and images and labels of one
- * step; a pure function of `draw`.  images [4][3][11][9], labels [4]. */
+ * step; a pure function of `draw`.  images [4][3][11][13], labels [4]. */
 void rn_small_start(const struct rn_small_plan *plan, float *const param[RN_SMALL_PARAMS],
                     uint32_t draw);
 void rn_small_batch(float *images, int32_t *labels, uint32_t draw);

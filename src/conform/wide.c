@@ -46,6 +46,24 @@ void rn_wide_conv2d(double *dst, const double *src, const double *weights, const
         }
 }
 
+/* gamma (w x - mean) / sigma + beta, multiplied out. */
+void rn_wide_fold(double *folded, double *bias, const double *weights, const double *gamma,
+                  const double *beta, const double *mean, const double *var,
+                  const struct rn_conv_shape *s, const struct rn_bn_shape *bn)
+{
+    int each = s->C / s->groups * s->R * s->S;
+    for (int i = 0; i < s->K * each; i++)
+        folded[i] = weights[i] * gamma[i / each] / sqrt(var[i / each] + bn->eps);
+    for (int k = 0; k < s->K; k++)
+        bias[k] = beta[k] - mean[k] * gamma[k] / sqrt(var[k] + bn->eps);
+}
+
+double rn_wide_finish(double *dst, const double *add, enum rn_post post, size_t count)
+{
+    for (size_t i = 0; post == RN_POST_ADD_RELU && i < count; i++) dst[i] += add[i];
+    return post == RN_POST_NONE ? HUGE_VAL : rn_wide_relu(dst, dst, count);
+}
+
 void rn_wide_linear(double *dst, const double *src, const double *weights, const double *bias,
                     const struct rn_linear_shape *s)
 {

@@ -14,6 +14,12 @@
 
 void rn_wide_conv2d(double *dst, const double *src, const double *weights, const double *bias,
                     const struct rn_conv_shape *s);
+/* Batch norm with running statistics folded into the weights before it: folded, bias. */
+void rn_wide_fold(double *folded, double *bias, const double *weights, const double *gamma,
+                  const double *beta, const double *mean, const double *var,
+                  const struct rn_conv_shape *s, const struct rn_bn_shape *bn);
+/* What follows a convolution with bias, in place. */
+double rn_wide_finish(double *dst, const double *add, enum rn_post post, size_t count);
 void rn_wide_linear(double *dst, const double *src, const double *weights, const double *bias,
                     const struct rn_linear_shape *s);
 /* Statistics of the batch; saved[2*C] gets mean and biased variance, or may be NULL. */

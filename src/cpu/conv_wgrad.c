@@ -1,349 +1,472 @@
 /*
  * conv_wgrad.c - weight gradient (A15): dW[(tap, channel)][k] = sum over positions of x dy.
  *
- * A task owns a tile of dW: a slice of its rows (tap, channel) and a chunk of its columns, for the
- * whole batch.  Leaf by leaf (A11) it gathers the positions of the leaf, the slice of x and the
- * columns of dy side by side, runs one chain over them, and adds the leaf into a binary counter of
- * tree nodes.  So no thread ever holds a part of another's sum, and no order depends on how many
- * there are.  Where the slice lies in one tap, positions whose x is outside the image are not
- * visited.
+ * dW is cut into tiles, the batch into blocks of leaves (A11), and a task owns a tile for a block: the
+ * block is a power of two of leaves, so that its sum is a node of the tree.  Leaf by leaf and tap by tap
+ * it lists the positions whose x lies inside the image, and every strip of the tile runs its chain over
+ * that list, with x in place and dy packed in panels.  The leaf's strip then joins a binary counter of tree
+ * nodes while it is in the first cache.  At the end blocks are folded and dW is put in its
+ * order.  So no order depends on how many threads there are.
  */
 #include "cpu/conv.h"
 
-#define POSITIONS 128         /* gathered at once */
-/* of a tile of dW: large, because x and dy are read again for every tile */
-#define TILE_FLOATS (96 << 10)
+#define TILE_FLOATS (40 << 10) /* of a tile of dW: with its tree nodes, half a second-level cache */
 #define TILE_COLS 256
-#define STORE_ROWS 64
+#define POSITIONS 256          /* at once: a panel of dy for them is 32 KB, a first cache */
+#define TASKS 4                /* for every thread, where leaves allow */
+#define RESULT_BYTES (32u << 20)
 
 struct job {
     const struct rn_cpu *cpu;
-    const struct rn_conv_shape *shape;
-    /* how x is gathered (as forward), and dy (as a 1x1 convolution's) */
-    struct rn_conv_pass x, dy;
-    struct rn_conv_class taps, one;
-    struct rn_slices slices;
-    int chunk, chunks;            /* columns in a chunk; chunks of a group */
-    int images, leaves, levels;   /* images in a leaf; leaves; tree nodes kept at once */
-    size_t ld, tile;              /* floats of a gathered position; of a tile */
+    struct rn_conv_shape shape;
+    struct rn_conv_pass pass;  /* of the forward pass, which reads x as we do */
+    struct rn_conv_class taps;
+    int images, leaves;        /* images in a leaf; leaves */
+    int rows, cols, count;     /* of a tile at most: rows of a tap, columns, taps */
+    int row_tiles, col_tiles, tap_tiles, tiles;
+    int block, blocks, levels; /* leaves in a block; blocks; tree nodes kept at once */
+    size_t tile;               /* floats of the largest tile */
     const float *src, *ddst;
     float *dweights;
     char *workspace;
-    size_t worker_bytes, tile_bytes;
-    float *matrix;                /* im2col: one leaf of one group, [positions][depth]; else NULL */
-    char *tiles;                  /* im2col: the sums of every tile of a group */
-    int leaf, group;              /* im2col: those at work */
+    size_t worker_bytes;
+    float *results;            /* [blocks][tiles][tile] */
+    const float **sums;        /* [threads][taps]: where a strip's sums are */
 };
 
-/* What one worker needs: operands, then the sums of its tile. */
+/* Tile number `index`: rows row0 ... row1-1 of taps tap0 ... tap1-1, columns col0 ... col1-1 of a group. */
+struct tile { int index, group, tap0, tap1, row0, row1, col0, col1; };
+
+/* What one worker needs. */
 struct scratch {
-    struct rn_row *row;
-    float *x, *dy;          /* [POSITIONS][ld], [panel][POSITIONS][nr] */
-    float *leaf, *node;     /* tiles [panel][rows + RN_MAX_MR][nr]; a node for each level */
+    struct rn_position *list;  /* [POSITIONS], or of one row of the map where that is longer */
+    float *edge;               /* runs of several pixels that lie partly outside the image */
+    float *dy;                 /* [panels][POSITIONS][nr of the widest] */
+    float *leaf, *node;        /* [tile]; [levels][tile] */
 };
 
-static size_t carve_operands(const struct job *j, struct scratch *s, char *base)
-{
-    struct rn_carve w = { base, 0 };
-    s->row = rn_carve(&w, POSITIONS * sizeof(struct rn_row));
-    s->x = rn_carve(&w, POSITIONS * j->ld * sizeof(float));
-    s->dy = rn_carve(&w, POSITIONS * (size_t)j->chunk * sizeof(float));
-    return w.used;
-}
+static int list_length(const struct job *j) { return RN_MAX(POSITIONS, j->shape.Q); }
 
-static size_t carve_sums(const struct job *j, struct scratch *s, char *base)
+static size_t carve(const struct job *j, struct scratch *s, char *base)
 {
     struct rn_carve w = { base, 0 };
+    size_t list = (size_t)list_length(j), nr = (size_t)j->cpu->kernels->outer->nr;
+    s->list = rn_carve(&w, list * sizeof *s->list);
+    s->edge = rn_carve(&w, j->pass.pixels > 1 ? list * (size_t)j->taps.run * sizeof(float) : 0);
+    s->dy = rn_carve(&w, list * rn_round_up((size_t)j->cols, nr) * sizeof(float));
     s->leaf = rn_carve(&w, j->tile * sizeof(float));
     s->node = rn_carve(&w, j->tile * (size_t)j->levels * sizeof(float));
     return w.used;
 }
 
+/* -- how the work is cut ---------------------------------------------------------------------------- */
+
+/* The length of `parts` even parts, a multiple of `unit`. */
+static int even(int total, int parts, int unit)
+{
+    return (int)rn_round_up((size_t)rn_ceil_div(total, parts), (size_t)unit);
+}
+
+static void cut_tiles(struct job *j)
+{
+    int unit = j->cpu->kernels->outer->nr, padded = (int)rn_gemm_padded(j->cpu->kernels, j->pass.cols);
+    int run = j->taps.run, taps = RN_MAX(j->taps.taps, 1);
+    j->cols = RN_MIN(even(padded, rn_ceil_div(padded, TILE_COLS), unit), padded);
+    j->col_tiles = rn_ceil_div(padded, j->cols);
+    j->rows = RN_MIN(even(run, rn_ceil_div(run * j->cols, TILE_FLOATS), 8), run);
+    j->row_tiles = rn_ceil_div(run, j->rows);
+    j->count = RN_MIN(RN_MAX(TILE_FLOATS / (j->rows * j->cols), 1), taps);
+    j->count = rn_ceil_div(taps, rn_ceil_div(taps, j->count));
+    j->tap_tiles = rn_ceil_div(taps, j->count);
+    j->tiles = j->pass.groups * j->row_tiles * j->col_tiles * j->tap_tiles;
+    j->tile = (size_t)j->count * (size_t)j->rows * (size_t)j->cols;
+}
+
+/* Blocks only where there are too few tiles to keep every thread busy. */
+static void cut_leaves(struct job *j)
+{
+    int threads = j->cpu->threads, parts = 1;
+    j->images = rn_group_images((int64_t)j->shape.P * j->shape.Q);
+    j->leaves = rn_ceil_div(j->shape.N, j->images);
+    while (threads > 1 && j->tiles * parts < TASKS * threads && parts < j->leaves &&
+           2 * (size_t)(parts * j->tiles) * j->tile * sizeof(float) <= RESULT_BYTES)
+        parts *= 2;
+    for (j->block = 1; j->block * parts < j->leaves;) j->block *= 2;
+    j->blocks = rn_ceil_div(j->leaves, j->block);
+    for (int n = j->block; n; n /= 2) j->levels++;
+}
+
 /* Everything but the pointers, from the shape alone. */
 static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 {
-    struct job j = { .cpu = cpu, .shape = s, .x = rn_conv_pass(cpu->kernels, s, RN_PASS_FORWARD) };
-    j.taps = rn_conv_class(&j.x, 0);
-    struct rn_conv_shape plain = { s->N, s->K, s->P, s->Q, s->K, 1, 1, s->P, s->Q, 1, 0, 1 };
-    j.dy = rn_conv_pass(cpu->kernels, &plain, RN_PASS_FORWARD);
-    j.dy.run = j.x.cols;
-    j.one = rn_conv_class(&j.dy, 0);
-    int cols = (int)rn_gemm_padded(cpu->kernels, j.x.cols);
-    j.chunk = RN_MIN(cols, TILE_COLS);
-    j.chunks = rn_ceil_div(cols, j.chunk);
-    int slices = rn_ceil_div(cpu->threads, j.x.groups * j.chunks); /* for every thread a task */
-    int rows = RN_MIN(TILE_FLOATS / j.chunk, rn_ceil_div(j.taps.depth, slices));
-    j.slices = rn_gemm_slices(j.taps.taps, j.taps.run, rows, 6);
-    j.images = rn_group_images((int64_t)s->P * s->Q);
-    j.leaves = rn_ceil_div(s->N, j.images);
-    for (int n = j.leaves; n; n /= 2) j.levels++;
-    j.ld = rn_round_up((size_t)j.slices.len, 16) + 16;
-    j.tile = ((size_t)j.slices.len + RN_MAX_MR) * (size_t)j.chunk;
+    struct job j = { .cpu = cpu, .shape = *s, .pass = rn_conv_pass(cpu->kernels, s, RN_PASS_FORWARD) };
+    j.pass.run = j.pass.span; /* narrow groups: the whole square of the merged ones */
+    j.taps = rn_conv_class(&j.pass, 0);
+    cut_tiles(&j);
+    cut_leaves(&j);
     struct scratch unused;
-    j.worker_bytes = carve_operands(&j, &unused, NULL);
-    j.tile_bytes = carve_sums(&j, &unused, NULL);
+    j.worker_bytes = carve(&j, &unused, NULL);
     return j;
 }
 
-/* Floats of the im2col matrix. */
-static size_t matrix_floats(const struct job *j)
+static size_t result_floats(const struct job *j)
 {
-    size_t positions = (size_t)j->images * (size_t)j->shape->P * (size_t)j->shape->Q;
-    return positions * (size_t)j->taps.depth + RN_MAX_MR;
+    return (size_t)j->blocks * (size_t)j->tiles * j->tile;
 }
 
-static size_t group_tiles(const struct job *j) { return (size_t)(j->slices.count * j->chunks); }
-
-size_t rn_conv_wgrad_workspace(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
+size_t rn_conv_weights_workspace(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 {
     struct job j = plan(cpu, s);
-    size_t threads = (size_t)cpu->threads;
-    if (cpu->im2col)
-        return threads * j.worker_bytes + group_tiles(&j) * j.tile_bytes +
-               matrix_floats(&j) * sizeof(float);
-    return threads * (j.worker_bytes + j.tile_bytes);
+    return (size_t)cpu->threads * (j.worker_bytes + (size_t)j.taps.taps * sizeof *j.sums) +
+           result_floats(&j) * sizeof(float);
 }
 
-/* One task's tile of dW. */
-struct tile {
-    int group, begin, end;   /* rows: k of the gather */
-    int panel0, panel1, origin; /* panels, and the column the first begins with */
-};
-
-static struct rn_panel panel_of(const struct job *j, const struct tile *t, int p, size_t *at)
+static struct tile find_tile(const struct job *j, int index)
 {
-    struct rn_panel panel = rn_gemm_panel(j->cpu->kernels, j->x.cols, p);
-    *at = (size_t)(panel.begin - t->origin) * (size_t)(t->end - t->begin + RN_MAX_MR);
-    return panel;
+    struct tile t = { .index = index };
+    int rest = index;
+    t.col0 = rest % j->col_tiles * j->cols;
+    t.col1 = RN_MIN(t.col0 + j->cols, j->pass.cols);
+    rest /= j->col_tiles;
+    t.row0 = rest % j->row_tiles * j->rows;
+    t.row1 = RN_MIN(t.row0 + j->rows, j->taps.run);
+    rest /= j->row_tiles;
+    t.group = rest % j->pass.groups;
+    t.tap0 = rest / j->pass.groups * j->count;
+    t.tap1 = RN_MIN(t.tap0 + j->count, j->taps.taps);
+    return t;
 }
 
-/* Positions i0 ... i1-1 whose tap t lies inside the image. */
-static void inside(const struct rn_axis *a, int t, int extent, int *i0, int *i1)
+/* Part of a tap in a tile: rows row ... row+mr-1, columns col ... col+cols-1; `at` floats into the tile. */
+struct strip { const struct rn_outer_tile *kernel; int row, col, cols; size_t at; };
+
+static const struct rn_outer_tile *widest(const struct job *j, int left)
+{
+    const struct rn_outer_tile *k = j->cpu->kernels->outer;
+    while (k->nr > (int)rn_gemm_padded(j->cpu->kernels, left)) k++;
+    return k;
+}
+
+/* Of one width: the tallest that `left` rows fill, or two equal ones if those are shorter. */
+static const struct rn_outer_tile *tallest(const struct rn_outer_tile *k, int left)
+{
+    while (k->mr > left || (k->mr > 1 && left < 2 * k->mr && left > k->mr && left % k[1].mr == 0)) k++;
+    return k;
+}
+
+static struct strip strip_at(const struct job *j, const struct tile *t, int row, int col, size_t at)
+{
+    struct strip s = { .kernel = widest(j, t->col1 - col), .row = row, .col = col, .at = at };
+    s.kernel = tallest(s.kernel, t->row1 - row);
+    s.cols = RN_MIN(s.kernel->nr, t->col1 - col);
+    return s;
+}
+
+/* Strips of one tap, panel by panel: the first, and the one after s; false after the last. */
+static struct strip first_strip(const struct job *j, const struct tile *t, int tap)
+{
+    size_t cols = rn_gemm_padded(j->cpu->kernels, t->col1 - t->col0);
+    return strip_at(j, t, t->row0, t->col0, (size_t)(tap - t->tap0) * (size_t)(t->row1 - t->row0) * cols);
+}
+
+static bool next_strip(const struct job *j, const struct tile *t, struct strip *s)
+{
+    int row = s->row + s->kernel->mr, col = s->col;
+    if (row == t->row1) row = t->row0, col += s->kernel->nr;
+    if (col >= t->col1) return false;
+    *s = strip_at(j, t, row, col, s->at + (size_t)s->kernel->mr * (size_t)s->kernel->nr);
+    return true;
+}
+
+/* -- sums ------------------------------------------------------------------------------------------- */
+
+/* Positions i0 ... i1-1, of those given, whose tap t lies inside the image. */
+static void clip(const struct rn_axis *a, int t, int extent, int *i0, int *i1)
 {
     int offset = a->offset + t * a->dir;
-    *i0 = offset < 0 ? rn_ceil_div(-offset, a->step) : 0;
-    *i1 = extent > offset ? RN_MIN(a->rows, (extent - 1 - offset) / a->step + 1) : 0;
+    *i0 = RN_MAX(*i0, offset < 0 ? rn_ceil_div(-offset, a->step) : 0);
+    *i1 = RN_MIN(*i1, extent > offset ? (extent - 1 - offset) / a->step + 1 : 0);
 }
 
-/* The positions of images n0 ... n1-1 that this tile's rows read. */
-static struct rn_walk walk(const struct job *j, const struct tile *t, int n0, int n1)
+/* A chunk of a leaf: rows i0 ... i1-1 of the maps of images n0 ... n1-1. */
+struct chunk { int n0, n1, i0, i1; bool first, last; };
+
+/* x of a run of several pixels that begins at column w of its row, with zeros for those outside. */
+static const float *edge_run(const struct job *j, float *copy, int n, int h, int w)
 {
-    const struct rn_conv_class *c = &j->taps;
-    struct rn_walk w = { .n0 = n0, .n1 = n1, .i1 = c->h.rows, .j1 = c->w.rows };
-    int tap = t->begin / c->run;
-    if (!j->matrix && j->x.pixels == 1 && tap == (t->end - 1) / c->run) {
-        inside(&c->h, tap / c->w.taps, j->x.H, &w.i0, &w.i1);
-        inside(&c->w, tap % c->w.taps, j->x.W, &w.j0, &w.j1);
-    }
-    return w;
+    struct rn_tap t = { .src = j->src, .H = j->pass.H, .W = j->pass.W, .C = j->pass.C, .step = 1, .dh = h,
+                        .dw = w, .pixels = j->pass.pixels, .count = j->taps.run };
+    struct rn_row row = { n, 0, 0 };
+    j->cpu->kernels->gather(copy, (size_t)j->taps.run, &row, 1, &t);
+    return copy;
 }
 
-struct operand { const float *a; size_t ld; };
-
-/* The tile's rows of x at `count` positions from number `at` of a walk: gathered, or in the matrix.
- */
-static struct operand x_rows(const struct job *j, const struct tile *t, const struct scratch *s,
-                             int64_t at, int count)
+/* The columns of dy that a tile wants of a chunk, as panels. */
+static void pack_dy(const struct job *j, const struct tile *t, const struct scratch *s, const struct chunk *c)
 {
-    size_t depth = (size_t)j->taps.depth;
-    if (j->matrix) return (struct operand){ j->matrix + (size_t)at * depth + t->begin, depth };
-    rn_conv_gather(j->cpu->kernels, s->x, j->ld, j->src, &j->x, &j->taps, t->group, t->begin,
-                   t->end,
-                   s->row, count);
-    return (struct operand){ s->x, j->ld };
+    const struct rn_conv_shape *f = &j->shape;
+    size_t nr = (size_t)j->cpu->kernels->outer->nr, K = (size_t)f->K;
+    size_t count = (size_t)(c->n1 - c->n0) * (size_t)(c->i1 - c->i0) * (size_t)f->Q;
+    const float *src = j->ddst + ((size_t)c->n0 * (size_t)f->P + (size_t)c->i0) * (size_t)f->Q * K +
+                       t->group * j->pass.cols;
+    float *dst = s->dy;
+    size_t list = (size_t)list_length(j);
+    for (size_t col = (size_t)t->col0, end = (size_t)t->col1; col < end; col += nr, dst += nr * list)
+        j->cpu->kernels->copy_rows(dst, nr, src + col, K, count, RN_MIN(nr, end - col));
 }
 
-/* dy of `count` positions from number `at` of a walk, as a panel: gathered, or in place where a
- * pixel of dy is exactly one panel and the walk visits every pixel. */
-static const float *dy_panel(const struct job *j, const struct tile *t, const struct scratch *s,
-                             const struct rn_panel *panel, const struct rn_walk *w, int64_t at,
-                             int count)
+/* The positions of a chunk that a tap sees. */
+static size_t list_positions(const struct job *j, const struct scratch *s, const struct chunk *c, int tap)
 {
-    int64_t map = (int64_t)j->shape->P * j->shape->Q;
-    if (panel->cols == j->shape->K && panel->nr == panel->cols &&
-        rn_walk_rows(w) == (w->n1 - w->n0) * map)
-        return j->ddst + (size_t)(w->n0 * map + at) * (size_t)panel->nr;
-    float *dy = s->dy + (size_t)(panel->begin - t->origin) * POSITIONS;
-    rn_conv_gather(j->cpu->kernels, dy, (size_t)panel->nr, j->ddst, &j->dy, &j->one, t->group,
-                   panel->begin, panel->begin + panel->cols, s->row, count);
-    return dy;
-}
-
-/* One leaf of the tile: chains over the positions of images n0 ... n1-1, from +0. */
-static void leaf_sums(const struct job *j, const struct tile *t, const struct scratch *s,
-                      float *sums,
-                      int n0, int n1)
-{
-    struct rn_walk w = walk(j, t, n0, n1);
-    int64_t total = rn_walk_rows(&w), at = 0;
-    do { /* once even when there is no position: the sums become +0 */
-        int count = (int)RN_MIN(total - at, POSITIONS);
-        rn_walk_fill(s->row, &w, at, count);
-        struct operand x = x_rows(j, t, s, at, count);
-        for (int p = t->panel0; p < t->panel1; p++) {
-            size_t place;
-            struct rn_panel panel = panel_of(j, t, p, &place);
-            const float *dy = dy_panel(j, t, s, &panel, &w, at, count);
-            rn_gemm_strips(&panel, (size_t)count, x.a, 1, x.ld, dy, sums + place,
-                           t->end - t->begin, at == 0);
+    const struct rn_conv_pass *p = &j->pass;
+    const struct rn_axis *ah = &j->taps.h, *aw = &j->taps.w;
+    int across = aw->taps / p->pixels, i0 = c->i0, i1 = c->i1, j0 = 0, j1 = aw->rows;
+    int dh = ah->offset + tap / across, dw = aw->offset + tap % across;
+    size_t nr = (size_t)j->cpu->kernels->outer->nr;
+    struct rn_position *at = s->list;
+    clip(ah, tap / across, p->H, &i0, &i1);
+    if (p->pixels == 1) clip(aw, tap % across, p->W, &j0, &j1);
+    for (int n = c->n0; n < c->n1; n++)
+        for (int i = i0; i < i1; i++) {
+            int h = i * ah->step + dh, w = j0 * aw->step + dw;
+            const float *x = j->src + (((ptrdiff_t)n * p->H + h) * p->W + w) * p->C;
+            const float *dy = s->dy + (size_t)(((n - c->n0) * (c->i1 - c->i0) + i - c->i0) * p->Q + j0) * nr;
+            for (int k = j0; k < j1; k++, at++, w += aw->step, x += p->C * aw->step, dy += nr) {
+                *at = (struct rn_position){ x, dy };
+                if (w < 0 || w + p->pixels > p->W)
+                    at->x = edge_run(j, s->edge + (at - s->list) * j->taps.run, n, h, w);
+            }
         }
-        at += POSITIONS;
-    } while (at < total);
+    return (size_t)(at - s->list);
 }
 
-/* dst = a + b over the valid part of a tile. */
-static void add_tiles(const struct job *j, const struct tile *t, float *dst, const float *a,
-                      const float *b)
+/* Adds the sums of leaf i in c to the tree, kept as a binary counter: node l holds 2^l leaves. */
+static void add_leaf(const struct job *j, const struct scratch *s, int i, float *c, size_t at, size_t n)
 {
-    for (int p = t->panel0; p < t->panel1; p++) {
-        size_t at;
-        struct rn_panel panel = panel_of(j, t, p, &at);
-        j->cpu->kernels->sum(dst + at, a + at, b + at,
-                             (size_t)(t->end - t->begin) * (size_t)panel.nr);
-    }
-}
-
-/* Adds leaf i to the tree (A11) kept as a binary counter: node l holds the sum of 2^l leaves. */
-static void add_leaf(const struct job *j, const struct tile *t, const struct scratch *s, int i)
-{
-    int n0 = i * j->images, n1 = RN_MIN(n0 + j->images, j->shape->N);
-    leaf_sums(j, t, s, i & 1 ? s->leaf : s->node, n0, n1);
     for (int level = 0; i >> level & 1; level++) {
         bool last = !(i >> (level + 1) & 1);
-        add_tiles(j, t, last ? s->node + (size_t)(level + 1) * j->tile : s->leaf,
-                  s->node + (size_t)level * j->tile, s->leaf);
+        float *dst = last ? s->node + (size_t)(level + 1) * j->tile + at : c;
+        j->cpu->kernels->sum(dst, s->node + (size_t)level * j->tile + at, c, n);
     }
 }
 
-/* The sums over all leaves: what is left over in the counter is folded from the newest to the
- * oldest. */
-static const float *fold(const struct job *j, const struct tile *t, const struct scratch *s)
+/* What the next chunk reads of a tensor: so many pixels `stride` bytes apart, so many bytes of each; asked
+ * for line by line, a line of all pixels after the other. */
+struct stream { const char *from; size_t stride, bytes, line; int64_t pixels, pixel; };
+struct ahead { struct stream x, dy; };
+
+#define LINE 64 /* bytes of a cache line */
+
+static bool ask(struct stream *s, size_t count, struct rn_ahead *ahead)
 {
-    const float *sums = NULL;
+    if (s->line >= s->bytes) return false;
+    *ahead = (struct rn_ahead){ s->from + (size_t)s->pixel * s->stride + s->line, s->stride };
+    s->pixel += (int64_t)count;
+    if (s->pixel >= s->pixels) s->pixel = 0, s->line += LINE;
+    return true;
+}
+
+/* The next `count` lines, of x or else of dy; when all have been asked for, the same one again. */
+static struct rn_ahead lines_ahead(struct ahead *a, const struct scratch *s, size_t count)
+{
+    struct rn_ahead ahead = { (const char *)s->list, 0 };
+    if (!ask(&a->x, count, &ahead)) ask(&a->dy, count, &ahead);
+    return ahead;
+}
+
+static struct stream stream(const float *from, int channels, int cols, int64_t pixels)
+{
+    return (struct stream){ .from = (const char *)from, .stride = (size_t)channels * sizeof(float),
+                            .bytes = pixels > 0 ? (size_t)cols * sizeof(float) : 0, .pixels = pixels };
+}
+
+/* The chunk after this one: for each row of dy as many of x as the stride is. */
+static struct ahead look_ahead(const struct job *j, const struct tile *t, const struct chunk *c)
+{
+    const struct rn_conv_shape *f = &j->shape;
+    int n0 = c->last ? c->n1 : c->n0, n1 = c->last ? RN_MIN(c->n1 + j->images, f->N) : c->n1;
+    int i0 = c->last ? 0 : c->i1, i1 = RN_MIN(i0 + c->i1 - c->i0, f->P), h0 = i0 * f->stride;
+    int64_t rows = (int64_t)(n1 - n0) * (i1 - i0), rows_x = rows * f->stride;
+    if (n0 >= n1) return (struct ahead){ 0 };
+    size_t x = ((size_t)n0 * (size_t)f->H + (size_t)RN_MIN(h0, f->H)) * (size_t)f->W * (size_t)f->C;
+    size_t dy = ((size_t)n0 * (size_t)f->P + (size_t)i0) * (size_t)f->Q * (size_t)f->K;
+    return (struct ahead){
+        stream(j->src + x + t->group * j->pass.run + t->row0, f->C, t->row1 - t->row0, rows_x * f->W),
+        stream(j->ddst + dy + t->group * j->pass.cols + t->col0, f->K, t->col1 - t->col0, rows * f->Q) };
+}
+
+/* One tap of the tile through one chunk of leaf i of the block.  An even leaf is node 0. */
+static void multiply(const struct job *j, const struct tile *t, const struct scratch *s,
+                     const struct chunk *c, int i, int tap, struct ahead *ahead)
+{
+    size_t count = list_positions(j, s, c, tap);
+    struct strip strip = first_strip(j, t, tap);
+    do {
+        const struct rn_outer_tile *k = strip.kernel;
+        float *sums = (i & 1 ? s->leaf : s->node) + strip.at;
+        if (i & 1 && c->first && c->last) sums = s->leaf; /* no need to keep it: stay in the first cache */
+        k->run(s->list, count, (size_t)(t->group * j->pass.run + strip.row),
+               (size_t)(strip.col - t->col0) * (size_t)list_length(j), sums, c->first,
+               lines_ahead(ahead, s, count));
+        if (c->last) add_leaf(j, s, i, sums, strip.at, (size_t)k->mr * (size_t)k->nr);
+    } while (next_strip(j, t, &strip));
+}
+
+/* Leaf number `leaf`, the i-th of its block. */
+static void leaf_sums(const struct job *j, const struct tile *t, const struct scratch *s, int leaf, int i)
+{
+    struct chunk c = { .n0 = leaf * j->images, .first = true };
+    c.n1 = RN_MIN(c.n0 + j->images, j->shape.N);
+    int size = RN_MAX(list_length(j) / (j->shape.Q * (c.n1 - c.n0)), 1);
+    do {
+        c.i1 = RN_MIN(c.i0 + size, j->shape.P);
+        c.last = c.i1 == j->shape.P;
+        pack_dy(j, t, s, &c);
+        struct ahead ahead = look_ahead(j, t, &c);
+        for (int tap = t->tap0; tap < t->tap1; tap++) multiply(j, t, s, &c, i, tap, &ahead);
+        c.i0 = c.i1;
+        c.first = false;
+    } while (!c.last);
+}
+
+/* The sums of a block of `leaves`: what is left over in the counter is folded from the newest to the oldest. */
+static float *fold(const struct job *j, const struct scratch *s, int leaves)
+{
+    float *sums = NULL;
     for (int level = 0; level < j->levels; level++) {
-        const float *node = s->node + (size_t)level * j->tile;
-        if (!(j->leaves >> level & 1)) continue;
-        if (sums) add_tiles(j, t, s->leaf, node, sums);
-        sums = sums ? s->leaf : node;
+        float *node = s->node + (size_t)level * j->tile;
+        if (!(leaves >> level & 1)) continue;
+        if (sums) j->cpu->kernels->sum(node, node, sums, j->tile);
+        sums = node;
     }
     return sums;
 }
 
-/* Rows begin ... end-1 of one tap of a finished panel to their places in OIHW.  Of merged groups,
- * only the blocks on the diagonal are weights. */
-static void store_rows(const struct job *j, const struct tile *t, const struct rn_panel *panel,
-                       const float *sums, int begin, int end)
-{
-    const struct rn_conv_shape *s = j->shape;
-    int C = s->C / s->groups, K = s->K / s->groups, taps = s->R * s->S, tap = begin / j->x.run;
-    for (int x = 0; x < panel->cols; x++) {
-        int column = panel->begin + x, first = tap * j->x.run + column / K * C;
-        float *dw = j->dweights + (size_t)(t->group * j->x.cols + column) * (size_t)(C * taps) +
-            tap;
-        for (int k = RN_MAX(begin, first); k < RN_MIN(end, first + C); k++)
-            dw[(size_t)(k - first) * (size_t)taps] =
-                rn_store(sums[(size_t)(k - begin) * (size_t)panel->nr + (size_t)x]);
-    }
-}
+/* -- results ---------------------------------------------------------------------------------------- */
 
-/* The finished tile to its places in OIHW, in pieces that stay in the first cache. */
-static void store_tile(const struct job *j, const struct tile *t, const float *sums)
+static float *result(const struct job *j, int block, int tile)
 {
-    int C = j->x.run;
-    for (int p = t->panel0; p < t->panel1; p++) {
-        size_t at;
-        struct rn_panel panel = panel_of(j, t, p, &at);
-        for (int k = t->begin, end; k < t->end; k = end) {
-            end = RN_MIN(RN_MIN(k + STORE_ROWS, (k / C + 1) * C), t->end);
-            store_rows(j, t, &panel, sums + at + (size_t)(k - t->begin) * (size_t)panel.nr, k, end);
-        }
-    }
-}
-
-/* Tile `i` of a group. */
-static struct tile find_tile(const struct job *j, int group, int i)
-{
-    const struct rn_kernels *k = j->cpu->kernels;
-    int chunk = i % j->chunks, nr = k->tile->nr;
-    struct tile t = { .group = group };
-    rn_gemm_slice(&j->slices, i / j->chunks, &t.begin, &t.end);
-    t.panel0 = chunk * j->chunk / nr; /* all chunks but the last are whole widest panels */
-    t.panel1 = chunk + 1 < j->chunks ? (chunk + 1) * j->chunk / nr : rn_gemm_panels(k, j->x.cols);
-    t.origin = rn_gemm_panel(k, j->x.cols, t.panel0).begin;
-    return t;
-}
-
-/* Operands of a worker; what the gather leaves untouched beyond slice and columns is +0. */
-static struct scratch operands(const struct job *j, int worker)
-{
-    struct scratch s;
-    carve_operands(j, &s, j->workspace + (size_t)worker * j->worker_bytes);
-    memset(s.x, 0, POSITIONS * j->ld * sizeof(float));
-    memset(s.dy, 0, POSITIONS * (size_t)j->chunk * sizeof(float));
-    return s;
+    return j->results + ((size_t)block * (size_t)j->tiles + (size_t)tile) * j->tile;
 }
 
 static void tile_task(void *arg, int64_t task, int worker)
 {
     const struct job *j = arg;
-    int64_t tiles = (int64_t)group_tiles(j);
-    struct tile t = find_tile(j, (int)(task / tiles), (int)(task % tiles));
-    struct scratch s = operands(j, worker);
-    carve_sums(j, &s, j->tiles + (size_t)worker * j->tile_bytes);
-    for (int i = 0; i < j->leaves; i++) add_leaf(j, &t, &s, i);
-    store_tile(j, &t, fold(j, &t, &s));
-}
-
-/* im2col: positions `task` * POSITIONS ... of the leaf into the matrix. */
-static void matrix_task(void *arg, int64_t task, int worker)
-{
-    const struct job *j = arg;
-    struct rn_walk w = { .n0 = j->leaf * j->images, .i1 = j->taps.h.rows, .j1 = j->taps.w.rows };
+    struct tile t = find_tile(j, (int)(task % j->tiles));
+    int block = (int)(task / j->tiles), first = block * j->block;
+    int leaves = RN_MIN(j->block, j->leaves - first);
     struct scratch s;
-    w.n1 = RN_MIN(w.n0 + j->images, j->shape->N);
-    int64_t first = task * POSITIONS;
-    int count = (int)RN_MIN(POSITIONS, rn_walk_rows(&w) - first);
-    carve_operands(j, &s, j->workspace + (size_t)worker * j->worker_bytes);
-    rn_walk_fill(s.row, &w, first, count);
-    if (count > 0)
-        rn_conv_gather(j->cpu->kernels, j->matrix + first * j->taps.depth, (size_t)j->taps.depth,
-                       j->src, &j->x, &j->taps, j->group, 0, j->taps.depth, s.row, count);
+    carve(j, &s, j->workspace + (size_t)worker * j->worker_bytes);
+    for (int i = 0; i < leaves; i++) leaf_sums(j, &t, &s, first + i, i);
+    memcpy(result(j, block, t.index), fold(j, &s, leaves), j->tile * sizeof(float));
 }
 
-/* im2col: the leaf's part of one tile; with the last leaf, the tile itself. */
-static void leaf_task(void *arg, int64_t task, int worker)
+/* The sums of one strip and tap, all blocks folded by the tree into the first. */
+static const float *fold_blocks(const struct job *j, const struct tile *t, const struct strip *s)
+{
+    for (int step = 1; step < j->blocks; step *= 2)
+        for (int i = 0; i + step < j->blocks; i += 2 * step) {
+            float *left = result(j, i, t->index) + s->at;
+            j->cpu->kernels->sum(left, left, result(j, i + step, t->index) + s->at,
+                                 (size_t)s->kernel->mr * (size_t)s->kernel->nr);
+        }
+    return result(j, 0, t->index) + s->at;
+}
+
+/* A strip to its places in OIHW, tap[i] its sums of tap i.  Of merged groups, only the blocks on the diagonal
+ * are weights. */
+static void store_strip(const struct job *j, const struct tile *t, const struct strip *s,
+                        const float *const *sums)
+{
+    const struct rn_conv_shape *f = &j->shape;
+    int C = f->C / f->groups, K = f->K / f->groups, taps = f->R * f->S;
+    int across = j->taps.w.taps / j->pass.pixels;
+    int corner = j->pass.h.first * f->S + j->pass.w.first;
+    for (int x = 0; x < s->cols; x++) {
+        int column = s->col + x, first = column / K * C; /* rows of a pixel that are weights */
+        float *dw = j->dweights + (size_t)(t->group * j->pass.cols + column) * (size_t)(C * taps) + corner;
+        for (int r = 0; r < s->kernel->mr; r++) {
+            int pixel = (s->row + r) / j->pass.run, c = (s->row + r) % j->pass.run - first;
+            if (c < 0 || c >= C) continue;
+            for (int tap = 0; tap < j->taps.taps; tap++)
+                dw[c * taps + tap / across * f->S + tap % across + pixel] =
+                    rn_store(sums[tap][r * s->kernel->nr + x]);
+        }
+    }
+}
+
+/* Whether all panels are whole vectors of output channels, and rows input channels. */
+static bool in_squares(const struct job *j)
+{
+    return j->pass.merged == 1 && j->pass.pixels == 1 && j->pass.cols % j->cpu->kernels->lanes == 0 &&
+           j->shape.R * j->shape.S <= RN_SQUARE_TAPS;
+}
+
+/* All rows of a panel to their places in OIHW, squares of them transposed in registers; sums[i] are those of
+ * tap i for its last strip s.  Cropped taps become +0. */
+static void store_panel(const struct job *j, const struct tile *t, const struct strip *s,
+                        const float *const *sums)
+{
+    const struct rn_conv_shape *f = &j->shape;
+    int lanes = j->cpu->kernels->lanes, taps = f->R * f->S, nr = s->kernel->nr, n;
+    int count = (t->row1 - t->row0) * taps, r = 0, tap = 0;
+    size_t ld = (size_t)(j->pass.run * taps);
+    float *dw = j->dweights + (size_t)(t->group * j->pass.cols + s->col) * ld + (size_t)(t->row0 * taps);
+    const float *place[RN_SQUARE_TAPS] = { 0 };
+    for (int i = 0; i < j->taps.taps; i++)
+        place[(j->pass.h.first + i / j->pass.w.taps) * f->S + j->pass.w.first + i % j->pass.w.taps] =
+            sums[i] - (s->row - t->row0) * nr;
+    for (int i = 0; i < count; i += n) {
+        const float *src[RN_PAD];
+        n = RN_MIN(lanes, count - i);
+        for (int k = 0; k < n; k++) {
+            src[k] = place[tap] ? place[tap] + r * nr : NULL;
+            if (++tap == taps) tap = 0, r++;
+        }
+        j->cpu->kernels->transpose_from(dw + i, ld, src, n, (size_t)nr);
+    }
+}
+
+/* One panel of all taps, tap by tap: a weight's taps are neighbours in OIHW. */
+static void store_task(void *arg, int64_t task, int worker)
 {
     const struct job *j = arg;
-    struct tile t = find_tile(j, j->group, (int)task);
-    struct scratch s = operands(j, worker);
-    carve_sums(j, &s, j->tiles + (size_t)task * j->tile_bytes);
-    add_leaf(j, &t, &s, j->leaf);
-    if (j->leaf + 1 == j->leaves) store_tile(j, &t, fold(j, &t, &s));
-}
-
-static void run_im2col(struct job *j)
-{
-    int64_t positions = (int64_t)j->images * j->shape->P * j->shape->Q;
-    for (j->group = 0; j->group < j->x.groups; j->group++)
-        for (j->leaf = 0; j->leaf < j->leaves; j->leaf++) {
-            rn_parallel(j->cpu->threads, (positions + POSITIONS - 1) / POSITIONS, matrix_task, j);
-            rn_parallel(j->cpu->threads, (int64_t)group_tiles(j), leaf_task, j);
+    int panels = rn_ceil_div(j->cols, j->cpu->kernels->outer->nr), part = (int)(task / panels);
+    const float **sums = j->sums + worker * j->taps.taps;
+    struct tile t = find_tile(j, part);
+    struct strip strip = first_strip(j, &t, t.tap0);
+    do {
+        if ((strip.col - t.col0) / j->cpu->kernels->outer->nr != (int)(task % panels)) continue;
+        for (int tap = 0; tap < j->taps.taps; tap++) {
+            struct tile of_tap = find_tile(j, part + tap / j->count * (j->tiles / j->tap_tiles));
+            struct strip s = strip;
+            s.at += first_strip(j, &of_tap, tap).at;
+            sums[tap] = fold_blocks(j, &of_tap, &s);
         }
+        if (!in_squares(j)) store_strip(j, &t, &strip, sums);
+        else if (strip.row + strip.kernel->mr == t.row1) store_panel(j, &t, &strip, sums);
+    } while (next_strip(j, &t, &strip));
 }
 
-void rn_cpu_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
-                                    const float *ddst, const struct rn_conv_shape *s,
-                                        void *workspace)
+static void clear_range(void *arg, int64_t begin, int64_t end, int worker)
 {
-    const struct rn_cpu *cpu = dev;
+    (void)worker;
+    memset((float *)arg + begin, 0, (size_t)(end - begin) * sizeof(float));
+}
+
+void rn_conv_weights(const struct rn_cpu *cpu, float *dweights, const float *src, const float *ddst,
+                     const struct rn_conv_shape *s, void *workspace)
+{
     struct job j = plan(cpu, s);
     j.src = src, j.ddst = ddst, j.dweights = dweights, j.workspace = workspace;
-    j.tiles = j.workspace + (size_t)cpu->threads * j.worker_bytes;
-    if (cpu->im2col) {
-        j.matrix = (float *)(j.tiles + group_tiles(&j) * j.tile_bytes);
-        run_im2col(&j);
-    } else {
-        rn_parallel(cpu->threads, (int64_t)j.x.groups * (int64_t)group_tiles(&j), tile_task, &j);
-    }
-    if (dbias) rn_conv_bias_gradient(cpu, dbias, ddst, s);
+    j.results = (float *)(j.workspace + (size_t)cpu->threads * j.worker_bytes);
+    bool cropped = j.pass.h.taps * j.pass.w.taps < s->R * s->S; /* taps that meet only padding: gradient +0 */
+    if (cropped && (!j.taps.taps || !in_squares(&j)))
+        rn_parallel_range(cpu->threads, (int64_t)s->K * (s->C / s->groups) * s->R * s->S, 4096, clear_range,
+                          dweights);
+    if (!j.taps.taps) return;
+    j.sums = (const float **)(j.results + result_floats(&j));
+    rn_parallel(cpu->threads, (int64_t)j.tiles * j.blocks, tile_task, &j);
+    int panels = rn_ceil_div(j.cols, cpu->kernels->outer->nr);
+    rn_parallel(cpu->threads, (int64_t)(j.tiles / j.tap_tiles) * panels, store_task, &j);
 }

@@ -15,12 +15,23 @@
 
 /* -- instruction sets ------------------------------------------------------------------------- */
 
-/* C[mr][nr] = (first ? 0 : C) + A B over kc steps, one chain of fma an element, k ascending.
- * A's element (i, k) is a[i*rs + k*cs]; b is [kc][nr] and c is [mr][nr], both dense.  With `first`
- * C may hold garbage on entry.  kc may be 0. */
-typedef void rn_ukr(size_t kc, const float *a, size_t rs, size_t cs, const float *b, float *c,
-                    bool first);
+/* A stretch of k: row[i] points at what row i of A holds of it, B's rows of it begin with row k. */
+struct rn_stretch { const float *const *row; size_t k; };
+
+/* C[mr][nr] = (first ? 0 : C) + A B over `steps` stretches of kc each, one chain of fma an element,
+ * k ascending.  A's element (i, k) of a step is row[i][shift + k*cs]; b is [k][nr] and c is [mr][nr],
+ * both dense.  With `first` C may hold garbage on entry.  steps and kc may be 0. */
+typedef void rn_ukr(const struct rn_stretch *step, int steps, size_t kc, size_t cs, size_t shift,
+                    const float *b, float *c, bool first);
 struct rn_tile { int mr, nr; rn_ukr *run; };
+
+/* C[mr][nr] = (first ? 0 : C) + the sum over `count` positions, in their order, of x[row + i] dy[col + j];
+ * C as for rn_ukr.  With every position it asks for a cache line that will be wanted later. */
+struct rn_position { const float *x, *dy; };
+struct rn_ahead { const char *at; size_t stride; };
+typedef void rn_outer(const struct rn_position *p, size_t count, size_t row, size_t col, float *c,
+                      bool first, struct rn_ahead ahead);
+struct rn_outer_tile { int mr, nr; rn_outer *run; };
 #define RN_MAX_MR 16
 #define RN_PAD 16 /* floats in the longest vector */
 
@@ -39,25 +50,99 @@ struct rn_tap {
  * + bias, then fma(., scale, shift), then + add, then ReLU.  NULL or false leaves a step out. */
 struct rn_finish { const float *bias, *scale, *shift, *add; bool relu; };
 
+/* Which gradients a ReLU behind batch norm lets pass (A18): those where its output y is not <= 0; with y
+ * NULL those where F(fma(x, a, b)) is not; with all NULL every one. */
+struct rn_bn_mask { const float *y, *a, *b; };
+
+/* The transforms of F(4x4, 3x3) (A35, A36) for all channels of one tile; a point is a plane, and planes are
+ * `plane` floats apart.  `pixel` points at channel 0 of the pixels of a patch or tile, row by row. */
+struct rn_winograd_kernels {
+    /* channels first ... first+channels-1 of a patch, [36] pixels */
+    void (*input)(float *v, size_t plane, const float *const *pixel, size_t first, size_t channels);
+    /* n filters, tap by tap, g[9][n]; n is a multiple of the vector */
+    void (*filter)(float *u, size_t plane, const float *g, size_t n);
+    /* m to the finished outputs dst[at[16]]; SIZE_MAX: none there.  f->add runs parallel to dst.  With
+     * `stream` they go around the caches: whole vectors, aligned as RN_PAD floats. */
+    void (*output)(float *dst, const size_t *at, const float *m, size_t plane, size_t channels, bool stream,
+                   const struct rn_finish *f);
+    /* the same of a tile of gradients, [16] pixels */
+    void (*gradient)(float *z, size_t plane, const float *const *pixel, size_t first, size_t channels);
+    void (*taps)(float *g, const float *m, size_t plane, size_t n); /* to g[9][n], n as above */
+};
+
+/* A tap of a depthwise convolution: channel 0 of the first pixel it reads, and of its weights. */
+struct rn_depthwise_tap { const float *x, *w; };
+#define RN_DEPTHWISE_TAPS 64
+
+/* rows x cols positions of one vector of channels: dy dense; rows of x `line` floats apart, its pixels
+ * dense, and positions step by `stride` of them. */
+struct rn_depthwise_band {
+    const float *x, *dy;
+    int rows, cols, stride;
+    size_t line;
+};
+
+struct rn_depthwise_kernels {
+    /* dst = finish(sum over the taps of x w) of `pixels` pixels of n channels, `to` floats apart; each reads
+     * x `step` floats further.  f->add runs parallel to dst.  n is a vector at least. */
+    void (*run)(float *dst, size_t to, const struct rn_depthwise_tap *tap, int taps, size_t step, int pixels,
+                size_t n, const struct rn_finish *f);
+    /* `pixels` of them, C channels apart, from channel `first` on: a vector each to dst and so many planes,
+     * `plane` floats apart.  What would begin after channel C - lanes begins there. */
+    void (*split)(float *dst, size_t plane, int planes, const float *src, size_t C, size_t first, int pixels);
+    /* sums[R*S][lanes] += x dy over the positions of a band, in their order; the x of a tap lies as many
+     * rows and pixels further as the tap says */
+    void (*weights)(float *sums, int R, int S, const struct rn_depthwise_band *b);
+};
+
+/* Pixels of a map: `rows` of them `pitch` floats apart, each of `cols` pixels `step` floats apart.  Max-pool
+ * numbers them: the first is `tap`, and it is `down` and `right` more in the next row and column. */
+struct rn_grid { int rows, cols; size_t pitch, step; int tap, down, right; };
+
 /* One instruction set: micro-kernels and the loops that a vector unit helps.  `n` counts floats. */
 struct rn_kernels {
     const char *name;
     int lanes;                    /* floats in a vector: panel widths are multiples of it */
     const struct rn_tile *tile;   /* widest first; of one width tallest first; ends with nr = 0 */
+    const struct rn_tile *narrow; /* tallest first: groups narrower than a vector, see narrow_ukr.inc */
+    const struct rn_outer_tile *outer; /* the same; of every width there is one of height 1 */
+    /* dst[rows][ld] = src[rows][stride], `cols` floats of each row, then zeros */
+    void (*copy_rows)(float *dst, size_t ld, const float *src, size_t stride, size_t rows, size_t cols);
     void (*gather)(float *dst, size_t ld, const struct rn_row *row, int rows,
                    const struct rn_tap *tap);
-    /* dst = finish(acc); acc is destroyed; the pointers of `f` are those of this run of channels */
-    void (*finish)(float *dst, float *acc, size_t n, const struct rn_finish *f);
+    /* dst[at[r] ...] = finish(acc[r]) for rows of n channels, ld apart and padded to whole vectors; f->add
+     * runs parallel to dst, the other pointers are those of this run of channels */
+    void (*finish)(float *dst, const size_t *at, const float *acc, size_t ld, int rows, size_t n,
+                   const struct rn_finish *f);
     void (*sum)(float *dst, const float *a, const float *b, size_t n); /* dst = a + b, no F */
-    /* A17: s += g, q += g x over rows of C channels; g is 0 where y <= 0 if y is not NULL.  s, q
-     * and the coefficients a, b, c below are padded to a multiple of RN_PAD channels. */
-    void (*bn_sums)(double *s, double *q, const float *g, const float *y, const float *x,
-                    size_t rows, size_t C);
+    /* dst[i][r] = src[r*stride + i] for r < rows, a multiple of lanes, and i < n <= lanes where dst[i] is not
+     * NULL.  `left` floats may be read from src on. */
+    void (*transpose_to)(float *const *dst, int n, const float *src, size_t left, size_t stride,
+                         size_t rows);
+    /* dst[r*stride + i] = F(src[i][r]), or +0 where src[i] is NULL, for the same r and i */
+    void (*transpose_from)(float *dst, size_t stride, const float *const *src, int n, size_t rows);
+    /* A17: s += x, q += x x over rows of C channels, ld apart.  Vectors of channels, here and below, are
+     * padded to a multiple of RN_PAD. */
+    void (*bn_sums)(double *s, double *q, const float *x, size_t rows, size_t C, size_t ld);
+    /* the same of g and g x, where the mask lets g pass, else of 0 */
+    void (*bn_backward_sums)(double *s, double *q, const float *g, const float *x,
+                             const struct rn_bn_mask *mask, size_t rows, size_t C);
+    /* A11 over count rows of n doubles, `stride` apart, into the first; n is a multiple of RN_PAD */
+    void (*bn_tree)(double *v, int64_t count, size_t stride, size_t n);
+    /* dst = F(fma(x, a, b)) and what follows it; stream: dst is none of the inputs and not read soon */
     void (*bn_apply)(float *dst, const float *src, const float *add, const float *a, const float *b,
-                     size_t rows, size_t C, size_t ld, enum rn_post post); /* rows ld apart */
-    /* dsrc = F(fma(a, g, fma(b, x, c))), or F(g a) when b is NULL; g as in bn_sums; dadd = g */
-    void (*bn_gradient)(float *dsrc, float *dadd, const float *ddst, const float *y, const float *x,
-                        const float *a, const float *b, const float *c, size_t rows, size_t C);
+                     size_t rows, size_t C, size_t ld, enum rn_post post, bool stream);
+    /* dsrc = F(fma(a, g, fma(b, x, c))), or F(g a) when b is NULL, g masked; dadd, if not NULL, = F(g) */
+    void (*bn_gradient)(float *dsrc, float *dadd, const float *g, const float *x,
+                        const struct rn_bn_mask *mask, const float *a, const float *b, const float *c,
+                        size_t rows, size_t C, bool stream);
+    /* A19, of n channels: the largest of a grid at src and the number of its pixel; the sum of those of a
+     * grid whose index is their number.  A20: the sum of all divided by count. */
+    void (*max_of)(float *dst, uint8_t *index, const float *src, const struct rn_grid *g, size_t n);
+    void (*sum_chosen)(float *dst, const float *src, const uint8_t *index, const struct rn_grid *g,
+                       size_t n);
+    void (*mean_of)(float *dst, const float *src, const struct rn_grid *g, int count, size_t n);
+    bool (*finite)(const float *src, size_t n); /* A7: none is Inf or NaN */
     void (*relu)(float *dst, const float *src, size_t n);
     void (*relu_gradient)(float *dsrc, const float *ddst, const float *dst, size_t n);
     void (*add)(float *dst, const float *a, const float *b, size_t n);
@@ -69,6 +154,8 @@ struct rn_kernels {
     void (*sgd)(float *w, float *v, const float *g, size_t n, const struct rn_sgd *hp);
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,
                   const struct rn_adamw *hp);
+    struct rn_winograd_kernels winograd;
+    struct rn_depthwise_kernels depthwise;
 };
 
 extern const struct rn_kernels rn_kernels_avx512, rn_kernels_avx2, rn_kernels_neon,
@@ -84,7 +171,8 @@ struct rn_cpu {
     int threads;
     const struct rn_kernels *kernels;
     const char *isa;
-    bool im2col; /* RESNET_CONV=im2col: gather whole matrices first (same bits, for comparison) */
+    bool winograd; /* numerics fp32-winograd: convolutions by A34-A36 where their shape says so */
+    bool im2col;   /* RESNET_CONV=im2col: the textbook's convolution, same bits, for comparison */
 };
 
 /* -- positions and their tree (A11) ----------------------------------------------------------- */

@@ -60,10 +60,9 @@ void rn_cpu_accumulate(void *dev, float *dst, const float *src, size_t count)
 static void finite_range(void *arg, int64_t begin, int64_t end, int worker)
 {
     struct job *j = arg;
-    uint32_t found = 0;
     (void)worker;
-    for (int64_t i = begin; i < end; i++) found |= (uint32_t)!rn_finite(j->a[i]);
-    if (found) atomic_store(&j->not_finite, true);
+    if (!j->cpu->kernels->finite(j->a + begin, (size_t)(end - begin)))
+        atomic_store(&j->not_finite, true);
 }
 
 int rn_cpu_finite(void *dev, const float *src, size_t count)

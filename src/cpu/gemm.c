@@ -1,5 +1,5 @@
 /*
- * gemm.c - panels, strips and slices: how a GEMM is cut.  No arithmetic here, and no cut is visible
+ * gemm.c - panels and strips: how a GEMM is cut.  No arithmetic here, and no cut is visible
  * in the bits (A1, A13).  Goto & van de Geijn, "Anatomy of high-performance matrix multiplication",
  * ACM TOMS 34(3), 2008; Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015.
  */
@@ -33,41 +33,20 @@ int rn_gemm_panels(const struct rn_kernels *k, int cols)
     return count;
 }
 
+const struct rn_tile *rn_gemm_tile(const struct rn_tile *t, int left)
+{
+    while (t[1].nr == t->nr && (int)rn_round_up((size_t)left, (size_t)t[1].mr) < t->mr) t++;
+    return t;
+}
+
 void rn_gemm_strips(const struct rn_panel *p, size_t kc, const float *a, size_t rs, size_t cs,
                     const float *b, float *c, int rows, bool first)
 {
     const struct rn_tile *t = p->tile;
     for (int i = 0; i < rows; i += t->mr) {
-        while (t[1].nr == t->nr && (int)rn_round_up((size_t)(rows - i), (size_t)t[1].mr) < t->mr)
-            t++;
-        t->run(kc, a + (size_t)i * rs, rs, cs, b, c + (size_t)i * (size_t)p->nr, first);
+        t = rn_gemm_tile(t, rows - i);
+        const float *row[RN_MAX_MR];
+        for (int r = 0; r < t->mr; r++) row[r] = a + (size_t)(i + r) * rs;
+        t->run(&(struct rn_stretch){ row, 0 }, 1, kc, cs, 0, b, c + (size_t)i * (size_t)p->nr, first);
     }
-}
-
-struct rn_slices rn_gemm_slices(int taps, int run, int target, int unit)
-{
-    struct rn_slices s = { .run = run, .total = taps * run, .count = 1 };
-    if (!s.total) return s;
-    if (2 * run >= target) {
-        s.parts = rn_ceil_div(run, target);
-        s.len = (int)rn_round_up((size_t)rn_ceil_div(run, s.parts), (size_t)unit);
-        s.parts = rn_ceil_div(run, s.len);
-        s.count = taps * s.parts;
-    } else {
-        int pieces = rn_ceil_div(s.total, target);
-        s.len = (int)rn_round_up((size_t)rn_ceil_div(s.total, pieces), (size_t)unit);
-        s.count = rn_ceil_div(s.total, s.len);
-    }
-    return s;
-}
-
-void rn_gemm_slice(const struct rn_slices *s, int i, int *begin, int *end)
-{
-    int first = i * s->len, limit = s->total;
-    if (s->parts) {
-        first = i / s->parts * s->run + i % s->parts * s->len;
-        limit = (i / s->parts + 1) * s->run;
-    }
-    *begin = first;
-    *end = RN_MIN(first + s->len, limit);
 }

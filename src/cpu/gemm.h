@@ -23,15 +23,12 @@ static inline size_t rn_gemm_padded(const struct rn_kernels *k, int cols)
     return rn_round_up((size_t)cols, (size_t)k->lanes);
 }
 
+/* The tile for the next strip when `left` rows are left: t, or a shorter one of its width. */
+const struct rn_tile *rn_gemm_tile(const struct rn_tile *t, int left);
+
 /* C[rows][nr] = (first ? 0 : C) + A B for one panel.  Reads A and writes C up to RN_MAX_MR - 1 rows
  * past the end. */
 void rn_gemm_strips(const struct rn_panel *p, size_t kc, const float *a, size_t rs, size_t cs,
                     const float *b, float *c, int rows, bool first);
-
-/* A run of (tap, channel) indices cut into slices of at most about `target`: parts of one tap where
- * taps are long, whole taps or (free) any cut where they are short. */
-struct rn_slices { int run, total, len, parts, count; };
-struct rn_slices rn_gemm_slices(int taps, int run, int target, int unit);
-void rn_gemm_slice(const struct rn_slices *s, int i, int *begin, int *end);
 
 #endif /* RN_GEMM_H */

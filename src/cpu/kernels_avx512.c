@@ -2,6 +2,7 @@
  * AMD Zen 4 (2022) onwards. */
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
+#include "ref/winograd.h"
 
 #include <math.h>
 
@@ -15,10 +16,16 @@
 #define VZERO() _mm512_setzero_ps()
 #define VLOAD(p) _mm512_loadu_ps(p)
 #define VSTORE(p, v) _mm512_storeu_ps(p, v)
+#define VBYTES(p) _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(p)))
+#define VSTOREBYTES(p, v) _mm_storeu_si128((void *)(p), _mm512_cvtepi32_epi8((__m512i)(v)))
+#define VSTREAM(p, v) _mm512_stream_ps(p, v)
+#define VFENCE() _mm_sfence()
 #define VSET1(x) _mm512_set1_ps(x)
 #define VFMA(x, y, z) _mm512_fmadd_ps(x, y, z)
+#define VPERM(v, lanes) _mm512_permutexvar_ps((__m512i)(lanes), v)
 #define VSQRT(x) _mm512_sqrt_ps(x)
 #define DVEC __m512d
+#define DFMA(x, y, z) _mm512_fmadd_pd(x, y, z)
 #define DLO(v) _mm512_cvtps_pd(_mm512_castps512_ps256(v))
 #define DHI(v) _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))
 
@@ -45,6 +52,52 @@ static const struct rn_tile tiles[] = {
     { 6, 64, ukr_6x4_avx512 },  { 2, 64, ukr_2x4_avx512 },  { 12, 32, ukr_12x2_avx512 },
     { 3, 32, ukr_3x2_avx512 },  { 12, 16, ukr_12x1_avx512 }, { 3, 16, ukr_3x1_avx512 }, { 0, 0,
                                                                                           NULL },
+};
+
+#define MR 12
+#define NV 2
+#include "cpu/outer_ukr.inc"
+#define MR 8
+#define NV 2
+#include "cpu/outer_ukr.inc"
+#define MR 4
+#define NV 2
+#include "cpu/outer_ukr.inc"
+#define MR 1
+#define NV 2
+#include "cpu/outer_ukr.inc"
+#define MR 12
+#define NV 1
+#include "cpu/outer_ukr.inc"
+#define MR 8
+#define NV 1
+#include "cpu/outer_ukr.inc"
+#define MR 4
+#define NV 1
+#include "cpu/outer_ukr.inc"
+#define MR 1
+#define NV 1
+#include "cpu/outer_ukr.inc"
+
+static const struct rn_outer_tile outer[] = {
+    { 12, 32, outer_12x2_avx512 },
+    { 8, 32, outer_8x2_avx512 },
+    { 4, 32, outer_4x2_avx512 },
+    { 1, 32, outer_1x2_avx512 },
+    { 12, 16, outer_12x1_avx512 },
+    { 8, 16, outer_8x1_avx512 },
+    { 4, 16, outer_4x1_avx512 },
+    { 1, 16, outer_1x1_avx512 },
+    { 0, 0, NULL },
+};
+
+#define MR 12
+#include "cpu/narrow_ukr.inc"
+#define MR 4
+#include "cpu/narrow_ukr.inc"
+
+static const struct rn_tile narrow_tiles[] = {
+    { 12, 16, narrow_12_avx512 }, { 4, 16, narrow_4_avx512 }, { 0, 0, NULL },
 };
 
 #include "cpu/loops.inc"

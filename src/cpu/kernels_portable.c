@@ -8,6 +8,7 @@
  */
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
+#include "ref/winograd.h"
 
 #include <math.h>
 #if defined(__SSE2__)
@@ -15,6 +16,7 @@
 #endif
 
 typedef float vec4 __attribute__((vector_size(16)));
+typedef int32_t int4 __attribute__((vector_size(16)));
 typedef double pair __attribute__((vector_size(16)));
 typedef uint64_t pair_bits __attribute__((vector_size(16)));
 
@@ -24,6 +26,8 @@ static inline vec4 vload(const float *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
+
+static inline vec4 permuted(vec4 v, int4 l) { return (vec4){ v[l[0]], v[l[1]], v[l[2]], v[l[3]] }; }
 
 static inline void vstore(float *p, vec4 v) { memcpy(p, &v, sizeof v); }
 
@@ -93,10 +97,18 @@ static inline vec4 vfma(vec4 x, vec4 y, vec4 z)
 #define VZERO() ((vec4){ 0, 0, 0, 0 })
 #define VLOAD(p) vload(p)
 #define VSTORE(p, v) vstore(p, v)
+#define VBYTES(p) ((vint){ (p)[0], (p)[1], (p)[2], (p)[3] })
+#define VSTOREBYTES(p, v)                                                                         \
+    ((p)[0] = (uint8_t)(v)[0], (p)[1] = (uint8_t)(v)[1], (p)[2] = (uint8_t)(v)[2],               \
+     (p)[3] = (uint8_t)(v)[3])
+#define VSTREAM(p, v) VSTORE(p, v)
+#define VFENCE() ((void)0)
 #define VSET1(x) ((vec4){ x, x, x, x })
 #define VFMA(x, y, z) vfma(x, y, z)
+#define VPERM(v, l) permuted(v, l)
 #define VSQRT(x) ((vec4){ sqrtf((x)[0]), sqrtf((x)[1]), sqrtf((x)[2]), sqrtf((x)[3]) })
 #define DVEC pair
+#define DFMA(x, y, z) ((x) * (y) + (z))
 #define DLO(v) widen_low(v)
 #define DHI(v) widen_high(v)
 
@@ -113,6 +125,36 @@ static inline vec4 vfma(vec4 x, vec4 y, vec4 z)
 static const struct rn_tile tiles[] = {
     { 3, 8, ukr_3x2_portable }, { 1, 8, ukr_1x2_portable }, { 3, 4, ukr_3x1_portable }, { 0, 0,
                                                                                           NULL },
+};
+
+#define MR 3
+#define NV 2
+#include "cpu/outer_ukr.inc"
+#define MR 1
+#define NV 2
+#include "cpu/outer_ukr.inc"
+#define MR 3
+#define NV 1
+#include "cpu/outer_ukr.inc"
+#define MR 1
+#define NV 1
+#include "cpu/outer_ukr.inc"
+
+static const struct rn_outer_tile outer[] = {
+    { 3, 8, outer_3x2_portable },
+    { 1, 8, outer_1x2_portable },
+    { 3, 4, outer_3x1_portable },
+    { 1, 4, outer_1x1_portable },
+    { 0, 0, NULL },
+};
+
+#define MR 6
+#include "cpu/narrow_ukr.inc"
+#define MR 2
+#include "cpu/narrow_ukr.inc"
+
+static const struct rn_tile narrow_tiles[] = {
+    { 6, 4, narrow_6_portable }, { 2, 4, narrow_2_portable }, { 0, 0, NULL },
 };
 
 #include "cpu/loops.inc"

@@ -14,14 +14,21 @@
 
 extern const struct rn_ops rn_ops_cpu;
 
-/* RESNET_CONV: "" or "direct" (gather while packing), "im2col" (gather matrices, then multiply). */
+/* The arithmetic that is asked for. */
+static rn_status choose_numerics(struct rn_cpu *cpu, const char *name)
+{
+    cpu->winograd = name && !strcmp(name, "fp32-winograd");
+    if (!name || !*name || !strcmp(name, "fp32") || cpu->winograd) return RN_OK;
+    return rn_fail(RN_EUSAGE, "numerics '%s': the backend cpu has fp32, fp32-winograd", name);
+}
+
+/* RESNET_CONV: "" or "direct", or "im2col" (conv_im2col.c). */
 static rn_status choose_conv(struct rn_cpu *cpu)
 {
     const char *mode = getenv("RESNET_CONV");
-    if (!mode || !*mode || !strcmp(mode, "direct")) return RN_OK;
-    cpu->im2col = !strcmp(mode, "im2col");
-    return cpu->im2col ? RN_OK
-                       : rn_fail(RN_EUSAGE, "RESNET_CONV is neither 'direct' nor 'im2col'");
+    cpu->im2col = mode && !strcmp(mode, "im2col");
+    if (!mode || !*mode || !strcmp(mode, "direct") || cpu->im2col) return RN_OK;
+    return rn_fail(RN_EUSAGE, "RESNET_CONV is neither 'direct' nor 'im2col'");
 }
 
 static void close_cpu(void *dev) { rn_free(dev); }
@@ -33,7 +40,8 @@ static rn_status open_cpu(void **dev, const struct rn_device_options *options)
     struct rn_cpu *cpu = rn_alloc(sizeof *cpu);
     if (!cpu) return RN_ENOMEM;
     cpu->threads = RN_MIN(threads, RN_MAX_THREADS);
-    rn_status status = choose_conv(cpu);
+    rn_status status = choose_numerics(cpu, options ? options->numerics : NULL);
+    if (!status) status = choose_conv(cpu);
     if (!status) status = rn_isa_find(&cpu->kernels, &cpu->isa, options ? options->isa : NULL);
     if (status) close_cpu(cpu);
     else *dev = cpu;
@@ -67,6 +75,11 @@ static void read_bytes(void *dev, void *host, const void *src, size_t bytes)
 }
 
 static void sync_cpu(void *dev) { (void)dev; }
+
+static void run_pass(void *dev, void (*pass)(void *arg), void *arg)
+{
+    rn_with_team(((const struct rn_cpu *)dev)->threads, pass, arg);
+}
 
 /* -- layout: NHWC ----------------------------------------------------------------------------- */
 
@@ -135,6 +148,7 @@ const struct rn_ops rn_ops_cpu = {
     .read = read_bytes,
     .copy = write_bytes,
     .sync = sync_cpu,
+    .run = run_pass,
     .tensor_bytes = tensor_bytes,
     .tensor_set = tensor_set,
     .tensor_get = tensor_get,
@@ -142,7 +156,9 @@ const struct rn_ops rn_ops_cpu = {
     .conv2d_workspace = rn_cpu_conv2d_workspace,
     .conv2d_packed_bytes = rn_cpu_conv2d_packed_bytes,
     .conv2d_pack = rn_cpu_conv2d_pack,
+    .conv2d_unpack = rn_cpu_conv2d_unpack,
     .conv2d_forward = rn_cpu_conv2d_forward,
+    .conv2d_bias = rn_cpu_conv2d_bias,
     .conv2d_backward_data = rn_cpu_conv2d_backward_data,
     .conv2d_backward_weights = rn_cpu_conv2d_backward_weights,
 
@@ -154,10 +170,13 @@ const struct rn_ops rn_ops_cpu = {
     .batchnorm_workspace = rn_cpu_batchnorm_workspace,
     .batchnorm_forward_train = rn_cpu_batchnorm_forward_train,
     .batchnorm_forward_eval = rn_cpu_batchnorm_forward_eval,
+    .batchnorm_apply = rn_cpu_batchnorm_apply,
     .batchnorm_running = rn_cpu_batchnorm_running,
     .batchnorm_backward = rn_cpu_batchnorm_backward,
     .batchnorm_backward_eval = rn_cpu_batchnorm_backward_eval,
     .conv2d_bn = rn_cpu_conv2d_bn,
+    .conv2d_bn_train = rn_cpu_conv2d_bn_train,
+    .conv2d_fold = rn_cpu_conv2d_fold,
 
     .relu_forward = rn_cpu_relu_forward,
     .relu_backward = rn_cpu_relu_backward,

@@ -65,6 +65,12 @@ struct rn_batch {
     const uint32_t *index;   /* [n] place in the data set */
     int n;
 };
+struct rn_loader_size {
+    int64_t count, steps;    /* images and batches an epoch */
+    size_t bytes;            /* what the loader will allocate; at most SIZE_MAX / 2 is said */
+};
+/* What rn_loader_create would make of the config, with the same checks; allocates nothing. */
+rn_status rn_loader_measure(struct rn_loader_size *size, const struct rn_loader_config *config);
 struct rn_loader;
 rn_status rn_loader_create(struct rn_loader **loader, const struct rn_loader_config *config);
 int64_t rn_loader_steps(const struct rn_loader *loader); /* ceil(count / batch) */

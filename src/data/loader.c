@@ -160,6 +160,39 @@ static rn_status make_memory(struct rn_loader *l)
     return RN_OK;
 }
 
+/* All of the loader that is known without memory. */
+static void lay_out(struct rn_loader *l, const struct rn_loader_config *config)
+{
+    l->c = *config;
+    l->count = config->split->count;
+    if (config->limit > 0) l->count = RN_MIN(l->count, config->limit);
+    l->c.batch = (int)RN_MAX(1, RN_MIN(l->c.batch, l->count)); /* room for what there is */
+    l->steps = (l->count + l->c.batch - 1) / l->c.batch;
+    l->c.workers = (int)RN_MIN(config->workers, l->steps);
+    l->slots = l->c.workers + 1;
+}
+
+/* What make_memory takes; SIZE_MAX / 2 if it is more than that. */
+static size_t count_bytes(const struct rn_loader *l)
+{
+    const struct slot *s = NULL;
+    const double image = (double)image_size(l);
+    const double row = image * sizeof *s->images + sizeof *s->labels + sizeof *s->index;
+    const double slot = sizeof *s + sizeof *l->thread + image + l->c.batch * row;
+    const double bytes = (double)l->count * sizeof *l->order + l->slots * slot;
+    return bytes < (double)(SIZE_MAX / 2) ? (size_t)bytes : SIZE_MAX / 2;
+}
+
+rn_status rn_loader_measure(struct rn_loader_size *size, const struct rn_loader_config *config)
+{
+    struct rn_loader l = {0};
+    rn_status status = check_config(config);
+    if (status != RN_OK) return status;
+    lay_out(&l, config);
+    *size = (struct rn_loader_size){ l.count, l.steps, count_bytes(&l) };
+    return RN_OK;
+}
+
 rn_status rn_loader_create(struct rn_loader **loader, const struct rn_loader_config *config)
 {
     *loader = NULL;
@@ -167,15 +200,9 @@ rn_status rn_loader_create(struct rn_loader **loader, const struct rn_loader_con
     if (status != RN_OK) return status;
     struct rn_loader *l = rn_alloc(sizeof *l);
     if (!l) return RN_ENOMEM;
-    l->c = *config;
-    l->count = config->split->count;
-    if (config->limit > 0) l->count = RN_MIN(l->count, config->limit);
-    l->c.batch = (int)RN_MAX(1, RN_MIN(l->c.batch, l->count)); /* room for what there is */
-    l->steps = (l->count + l->c.batch - 1) / l->c.batch;
-    int workers = (int)RN_MIN(config->workers, l->steps);
-    l->slots = workers + 1;
+    lay_out(l, config);
     status = make_memory(l);
-    if (status == RN_OK && workers > 0) status = start_workers(l, workers);
+    if (status == RN_OK && l->c.workers > 0) status = start_workers(l, l->c.workers);
     if (status == RN_OK) *loader = l;
     else rn_loader_free(l);
     return status;

@@ -1,66 +1,40 @@
 /*
- * exec.c - runs a net: the list of nodes forward, the same list backwards, each node one or two calls
- * through the op table on slices of the arena.  Nothing here allocates.
+ * exec.c - runs a net: the steps of a plan one after the other, each one or two calls through the op
+ * table on slices of the arena.  Nothing here allocates.
+ *
+ * An evaluation takes `part` images at a time, so its activations never need more room than that; the
+ * results do not know (no slot lets one image see another when the statistics are frozen).
  */
 #include "net/net_private.h"
 
 #include "base/threads.h"
 
-/* -- slices of the arena ------------------------------------------------------------------------- */
+/* -- slices of the arena ----------------------------------------------------------------------- */
 
-static float *block_at(const struct rn_net *net, size_t offset)
+static void *at(const struct rn_net *net, int buffer)
 {
-    return offset == RN_NOWHERE ? NULL : (float *)(void *)(net->arena + net->at.block + offset);
+    return buffer == RN_NONE ? NULL : net->arena + net->at.block + net->plan->buffer[buffer].at;
 }
-
-/* The plan of the last forward pass. */
-static const struct rn_plan *plan_of(const struct rn_net *net)
-{
-    return net->was_training ? &net->training : &net->evaluation;
-}
-
-static float *out_of(const struct rn_net *net, int node)
-{
-    return node < 0 ? NULL : block_at(net, plan_of(net)->out[node]);
-}
-
-static float *grad_of(const struct rn_net *net, int node)
-{
-    return node < 0 ? NULL : block_at(net, net->training.grad[node]);
-}
-
-static uint8_t *index_of(const struct rn_net *net, int node)
-{
-    return net->arena + net->at.block + plan_of(net)->index[node];
-}
-
-static void *workspace(const struct rn_net *net) { return net->arena + net->at.workspace; }
 
 static double *saved_of(const struct rn_net *net, const struct rn_node *node)
 {
     return (double *)(void *)(net->arena + net->at.saved + net->saved[node->batchnorm]);
 }
 
-/* Row `k` of a node's parameters: its value, or its gradient. */
-static float *param_of(const struct rn_net *net, const struct rn_node *node, int k)
-{
-    const struct rn_param *p = &net->graph.param[node->param + k];
-    size_t region = p->trainable ? net->at.weights : net->at.buffers;
-    return (float *)(void *)(net->arena + region) + p->offset;
-}
-
+/* The gradient of row `k` of a node's parameters. */
 static float *dparam_of(const struct rn_net *net, const struct rn_node *node, int k)
 {
     const struct rn_param *p = &net->graph.param[node->param + k];
     return (float *)(void *)(net->arena + net->at.gradients) + p->offset;
 }
 
-static struct rn_conv_shape conv_shape(const struct rn_net *net, const struct rn_node *node)
+static float *logits_of(const struct rn_net *net, int part)
 {
-    struct rn_conv_shape s = node->u.conv;
-    s.N = net->n;
-    return s;
+    if (net->plan == &net->training) return at(net, net->plan->logits);
+    return (float *)(void *)(net->arena + net->at.logits + (size_t)part * net->at.logits_bytes);
 }
+
+/* -- shapes ------------------------------------------------------------------------------------ */
 
 static struct rn_bn_shape bn_shape(const struct rn_net *net, const struct rn_node *node)
 {
@@ -83,194 +57,312 @@ static struct rn_pool_shape pool_shape(const struct rn_net *net, const struct rn
     return s;
 }
 
-/* The packed weights of convolution `i` for a pass.  One slot serves all convolutions of a training net,
- * so it is filled at each use; an inference-only net keeps them. */
-static const void *packed_weights(struct rn_net *net, int i, enum rn_pass pass)
+/* -- packed weights ---------------------------------------------------------------------------- */
+
+/* Convolution `conv`'s weights, packed into the step's own buffer. */
+static const void *pack_for_step(struct rn_net *net, const struct rn_plan_step *step, int conv,
+                                 enum rn_pass pass)
 {
-    const struct rn_node *node = &net->graph.node[i];
-    void *packed = net->arena + net->at.packed + net->packed[i];
-    if (net->config.batch == 0 && net->packed_valid) return packed;
-    struct rn_conv_shape s = conv_shape(net, node);
-    net->ops->conv2d_pack(net->dev, packed, param_of(net, node, 0), &s, pass);
+    void *packed = at(net, step->packed);
+    const struct rn_conv_shape s = rn_net_conv_shape(net, conv);
+    net->ops->conv2d_pack(net->dev, packed, rn_net_param(net, &net->graph.node[conv], 0), &s, pass);
     return packed;
 }
 
-/* -- forward -------------------------------------------------------------------------------------- */
+/* -- forward ----------------------------------------------------------------------------------- */
 
-static void forward_bn(struct rn_net *net, int i)
+static void conv_bn_train(struct rn_net *net, const struct rn_plan_step *step)
 {
-    const struct rn_ops *ops = net->ops;
-    const struct rn_node *node = &net->graph.node[i];
-    const struct rn_bn_shape s = bn_shape(net, node);
-
-    if (net->was_training) {
-        ops->batchnorm_forward_train(net->dev, out_of(net, i), saved_of(net, node), out_of(net, node->src),
-                                     out_of(net, node->add), param_of(net, node, 0),
-                                     param_of(net, node, 1), &s, workspace(net));
-        return;
-    }
-    const struct rn_node *conv = &net->graph.node[node->src];
-    const struct rn_conv_shape cs = conv_shape(net, conv);
-    ops->conv2d_bn(net->dev, out_of(net, i), out_of(net, conv->src),
-                   packed_weights(net, node->src, RN_PASS_FORWARD), out_of(net, node->add),
-                   param_of(net, node, 0), param_of(net, node, 1), param_of(net, node, 2),
-                   param_of(net, node, 3), &cs, &s, workspace(net));
+    const struct rn_node *bn = &net->graph.node[step->node];
+    const struct rn_conv_shape s = rn_net_conv_shape(net, bn->src);
+    const struct rn_bn_shape b = bn_shape(net, bn);
+    const void *packed = pack_for_step(net, step, bn->src, RN_PASS_FORWARD);
+    net->ops->conv2d_bn_train(net->dev, at(net, step->out), at(net, step->x), saved_of(net, bn),
+                              at(net, step->in), packed, at(net, step->add), rn_net_param(net, bn, 0),
+                              rn_net_param(net, bn, 1), &s, &b, at(net, step->work));
 }
 
-static void forward_node(struct rn_net *net, int i)
+static void conv_bn_eval(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_node *bn = &net->graph.node[step->node];
+    const struct rn_conv_shape s = rn_net_conv_shape(net, bn->src);
+    const struct rn_bn_shape b = bn_shape(net, bn);
+    const unsigned char *region = net->arena + net->at.packed, *packed = region + net->packed[bn->src];
+    const float *bias = (const float *)(const void *)(region + net->bias[bn->src]);
+    float *out = at(net, step->out);
+    const float *in = at(net, step->in), *add = at(net, step->add);
+    void *work = at(net, step->work);
+
+    if (net->config.fold)
+        net->ops->conv2d_bias(net->dev, out, in, packed, bias, add, b.post, &s, work);
+    else
+        net->ops->conv2d_bn(net->dev, out, in, packed, add, rn_net_param(net, bn, 0),
+                            rn_net_param(net, bn, 1), rn_net_param(net, bn, 2),
+                            rn_net_param(net, bn, 3), &s, &b, work);
+}
+
+static void conv_again(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_conv_shape s = rn_net_conv_shape(net, step->node);
+    const void *packed = pack_for_step(net, step, step->node, RN_PASS_FORWARD);
+    net->ops->conv2d_forward(net->dev, at(net, step->x), at(net, step->in), packed, NULL, &s,
+                             at(net, step->work));
+}
+
+static void bn_again(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_node *bn = &net->graph.node[step->node];
+    const struct rn_bn_shape s = bn_shape(net, bn);
+    net->ops->batchnorm_apply(net->dev, at(net, step->out), at(net, step->x),
+                              at(net, step->add), saved_of(net, bn), rn_net_param(net, bn, 0),
+                              rn_net_param(net, bn, 1), &s);
+}
+
+static void resize(struct rn_net *net, const struct rn_plan_step *step)
+{
+    struct rn_resize_shape s = net->graph.node[step->node].u.resize;
+    s.N = net->n;
+    net->ops->resize_forward(net->dev, at(net, step->out), at(net, step->in), &s);
+}
+
+/* -- backward ---------------------------------------------------------------------------------- */
+
+static void bn_back(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_node *bn = &net->graph.node[step->node];
+    const struct rn_bn_shape s = bn_shape(net, bn);
+    net->ops->batchnorm_backward(net->dev, at(net, step->din), at(net, step->dadd),
+                                 dparam_of(net, bn, 0), dparam_of(net, bn, 1), at(net, step->dout),
+                                 at(net, step->out), at(net, step->x), saved_of(net, bn),
+                                 rn_net_param(net, bn, 0), rn_net_param(net, bn, 1), &s,
+                                 at(net, step->work));
+}
+
+static void conv_weights_back(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_conv_shape s = rn_net_conv_shape(net, step->node);
+    net->ops->conv2d_backward_weights(net->dev, dparam_of(net, &net->graph.node[step->node], 0), NULL,
+                                      at(net, step->in), at(net, step->dout), &s,
+                                      at(net, step->work));
+}
+
+static void conv_data_back(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_conv_shape s = rn_net_conv_shape(net, step->node);
+    const void *packed = pack_for_step(net, step, step->node, RN_PASS_BACKWARD_DATA);
+    float *din = at(net, step->din);
+    net->ops->conv2d_backward_data(net->dev, din, at(net, step->dout), packed,
+                                   step->sum ? din : NULL, &s, at(net, step->work));
+}
+
+static void linear_back(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_node *fc = &net->graph.node[step->node];
+    const struct rn_linear_shape s = linear_shape(net, fc);
+    const float *dout = at(net, step->dout);
+    void *work = at(net, step->work);
+    net->ops->linear_backward_weights(net->dev, dparam_of(net, fc, 0), dparam_of(net, fc, 1),
+                                      at(net, step->in), dout, &s, work);
+    net->ops->linear_backward_data(net->dev, at(net, step->din), dout, rn_net_param(net, fc, 0), &s,
+                                   work);
+}
+
+/* -- any step ---------------------------------------------------------------------------------- */
+
+/* fc: when evaluating as the convolution that it is (A16), for that can be packed beforehand. */
+static void linear(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_node *fc = &net->graph.node[step->node];
+    const struct rn_linear_shape l = linear_shape(net, fc);
+    const struct rn_conv_shape s = rn_net_conv_shape(net, step->node);
+    const unsigned char *packed = net->arena + net->at.packed + net->packed[step->node];
+    float *out = at(net, step->out);
+    const float *in = at(net, step->in), *bias = rn_net_param(net, fc, 1);
+    void *work = at(net, step->work);
+
+    if (net->plan == &net->training)
+        net->ops->linear_forward(net->dev, out, in, rn_net_param(net, fc, 0), bias, &l, work);
+    else
+        net->ops->conv2d_forward(net->dev, out, in, packed, bias, &s, work);
+}
+
+/* A step on layers without parameters. */
+static void run_plain_step(struct rn_net *net, const struct rn_plan_step *step)
 {
     const struct rn_ops *ops = net->ops;
-    const struct rn_node *node = &net->graph.node[i];
-    float *dst = out_of(net, i);
-    const float *src = out_of(net, node->src);
+    const struct rn_node *node = &net->graph.node[step->node];
+    const struct rn_pool_shape pool = pool_shape(net, node);
+    float *out = at(net, step->out), *din = at(net, step->din);
+    const float *in = at(net, step->in), *dout = at(net, step->dout);
 
-    switch (node->kind) {
-    case RN_NODE_INPUT:
+    if (step->kind == RN_STEP_MAXPOOL)
+        ops->maxpool_forward(net->dev, out, at(net, step->index), in, &pool);
+    if (step->kind == RN_STEP_MAXPOOL_BACK)
+        ops->maxpool_backward(net->dev, din, dout, at(net, step->index), &pool);
+    if (step->kind == RN_STEP_AVGPOOL) ops->global_avgpool_forward(net->dev, out, in, &pool);
+    if (step->kind == RN_STEP_AVGPOOL_BACK) ops->global_avgpool_backward(net->dev, din, dout, &pool);
+}
+
+static void run_step(struct rn_net *net, const struct rn_plan_step *step)
+{
+    switch (step->kind) {
+    case RN_STEP_INPUT: /* begin_pass has put the images there */
+    case RN_STEP_LOSS:
         break;
-    case RN_NODE_RESIZE: {
-        struct rn_resize_shape s = node->u.resize;
-        s.N = net->n;
-        ops->resize_forward(net->dev, dst, src, &s);
+    case RN_STEP_RESIZE:
+        resize(net, step);
         break;
-    }
-    case RN_NODE_CONV:
-        if (net->was_training) {
-            const struct rn_conv_shape s = conv_shape(net, node);
-            ops->conv2d_forward(net->dev, dst, src, packed_weights(net, i, RN_PASS_FORWARD), NULL, &s,
-                                workspace(net));
-        }
+    case RN_STEP_CONV_BN:
+        if (net->plan == &net->training) conv_bn_train(net, step);
+        else conv_bn_eval(net, step);
         break;
-    case RN_NODE_BN:
-        forward_bn(net, i);
+    case RN_STEP_CONV:
+        conv_again(net, step);
         break;
-    case RN_NODE_MAXPOOL: {
-        const struct rn_pool_shape s = pool_shape(net, node);
-        ops->maxpool_forward(net->dev, dst, index_of(net, i), src, &s);
+    case RN_STEP_APPLY:
+        bn_again(net, step);
         break;
-    }
-    case RN_NODE_AVGPOOL: {
-        const struct rn_pool_shape s = pool_shape(net, node);
-        ops->global_avgpool_forward(net->dev, dst, src, &s);
+    case RN_STEP_BN_BACK:
+        bn_back(net, step);
         break;
-    }
-    case RN_NODE_LINEAR: {
-        const struct rn_linear_shape s = linear_shape(net, node);
-        ops->linear_forward(net->dev, dst, src, param_of(net, node, 0), param_of(net, node, 1), &s,
-                            workspace(net));
+    case RN_STEP_CONV_WEIGHTS:
+        conv_weights_back(net, step);
         break;
-    }
+    case RN_STEP_CONV_DATA:
+        conv_data_back(net, step);
+        break;
+    case RN_STEP_LINEAR_BACK:
+        linear_back(net, step);
+        break;
+    case RN_STEP_LINEAR:
+        linear(net, step);
+        break;
+    case RN_STEP_MAXPOOL:
+    case RN_STEP_AVGPOOL:
+    case RN_STEP_AVGPOOL_BACK:
+    case RN_STEP_MAXPOOL_BACK:
+        run_plain_step(net, step);
+        break;
     }
 }
 
-static void begin_forward(struct rn_net *net, const float *images, int n, bool training)
+/* -- passes ------------------------------------------------------------------------------------ */
+
+struct pass { struct rn_net *net; const float *images; };
+
+static size_t image_floats(const struct rn_net *net)
 {
-    RN_ASSERT(n >= 1 && n <= (training ? net->config.batch : net->config.eval_batch));
-    net->n = n;
-    net->was_training = training;
     const struct rn_node *input = &net->graph.node[0];
-    net->ops->tensor_set(net->dev, out_of(net, 0), images, n, input->C, input->H, input->W);
+    return (size_t)input->C * (size_t)input->H * (size_t)input->W;
+}
+
+/* n images into the buffer of the plan's first step. */
+static void begin_pass(struct rn_net *net, const float *images, int n)
+{
+    const struct rn_node *input = &net->graph.node[0];
+    net->n = n;
+    net->ops->tensor_set(net->dev, at(net, net->plan->step[0].out), images, n, input->C, input->H,
+                         input->W);
+}
+
+static void train_forward(void *arg)
+{
+    const struct pass *p = arg;
+    struct rn_net *net = p->net;
+    begin_pass(net, p->images, net->images);
+    for (int i = 0; i < net->plan->loss; i++) run_step(net, &net->plan->step[i]);
+}
+
+static void train_backward(void *arg)
+{
+    const struct pass *p = arg;
+    struct rn_net *net = p->net;
+    for (int i = net->plan->loss; i < net->plan->steps; i++) run_step(net, &net->plan->step[i]);
+}
+
+/* Training takes all images at once; the parts of an evaluation differ by one image at most. */
+static int parts_of(const struct rn_net *net)
+{
+    return net->plan == &net->training ? 1 : (net->images + net->part - 1) / net->part;
+}
+
+static int part_begin(const struct rn_net *net, int part)
+{
+    return (int)((int64_t)net->images * part / parts_of(net));
+}
+
+static void evaluate(void *arg)
+{
+    const struct pass *p = arg;
+    struct rn_net *net = p->net;
+    const struct rn_node *last = &net->graph.node[net->graph.nodes - 1];
+    rn_net_pack(net);
+    for (int part = 0; part < parts_of(net); part++) {
+        int first = part_begin(net, part), n = part_begin(net, part + 1) - first;
+        begin_pass(net, p->images + (size_t)first * image_floats(net), n);
+        for (int i = 0; i < net->plan->steps; i++) run_step(net, &net->plan->step[i]);
+        net->ops->copy(net->dev, logits_of(net, part), at(net, net->plan->logits),
+                       net->ops->tensor_bytes(net->dev, n, last->C, 1, 1));
+    }
 }
 
 void rn_net_forward(struct rn_net *net, const float *images, int n, bool training)
 {
+    struct pass pass = { net, images };
+    RN_ASSERT(n >= 1 && n <= (training ? net->config.batch : net->config.eval_batch));
     const rn_fpmode mode = rn_fpmode_enter();
-    begin_forward(net, images, n, training);
-    for (int i = 0; i < net->graph.nodes; i++) forward_node(net, i);
-    net->packed_valid = net->config.batch == 0;
+    net->images = n;
+    net->plan = training ? &net->training : &net->evaluation;
+    if (training) net->packed_valid = false; /* the training plan's buffers lie where they were */
+    net->ops->run(net->dev, training ? train_forward : evaluate, &pass);
     rn_fpmode_leave(mode);
 }
 
+void rn_net_backward(struct rn_net *net)
+{
+    struct pass pass = { net, NULL };
+    RN_ASSERT(net->plan == &net->training);
+    const rn_fpmode mode = rn_fpmode_enter();
+    net->ops->run(net->dev, train_backward, &pass);
+    rn_fpmode_leave(mode);
+}
+
+/* -- results ----------------------------------------------------------------------------------- */
+
 void rn_net_logits(struct rn_net *net, float *host)
 {
-    int last = net->graph.nodes - 1;
-    net->ops->tensor_get(net->dev, host, out_of(net, last), net->n, net->graph.node[last].C, 1, 1);
+    const int classes = net->graph.node[net->graph.nodes - 1].C;
+    for (int part = 0; part < parts_of(net); part++) {
+        int first = part_begin(net, part), n = part_begin(net, part + 1) - first;
+        net->ops->tensor_get(net->dev, host + (size_t)first * (size_t)classes, logits_of(net, part), n,
+                             classes, 1, 1);
+    }
+}
+
+void rn_net_infer(struct rn_net *net, const float *images, int n, float *logits)
+{
+    rn_net_forward(net, images, n, false);
+    rn_net_logits(net, logits);
 }
 
 void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int total, double smoothing)
 {
     const struct rn_ops *ops = net->ops;
-    const int last = net->graph.nodes - 1;
-    const struct rn_loss_shape s = { net->n, net->graph.node[last].C, total ? total : net->n, smoothing };
+    const int classes = net->graph.node[net->graph.nodes - 1].C;
+    RN_ASSERT(total == 0 || net->plan == &net->training);
     double *dloss = (double *)(void *)(net->arena + net->at.loss);
     int32_t *dlabels = (int32_t *)(void *)(net->arena + net->at.labels);
+    float *gradient = total ? at(net, net->plan->step[net->plan->loss].dout) : NULL;
     const rn_fpmode mode = rn_fpmode_enter();
 
-    ops->write(net->dev, dlabels, labels, (size_t)net->n * sizeof *labels);
-    ops->softmax_cross_entropy(net->dev, dloss, total ? grad_of(net, last) : NULL, out_of(net, last),
-                               dlabels, &s);
-    ops->read(net->dev, loss, dloss, (size_t)net->n * sizeof *loss);
-    rn_fpmode_leave(mode);
-}
-
-/* -- backward ------------------------------------------------------------------------------------- */
-
-static bool wants_gradient(const struct rn_net *net, int node)
-{
-    enum rn_node_kind kind = net->graph.node[node].kind;
-    return kind != RN_NODE_INPUT && kind != RN_NODE_RESIZE;
-}
-
-static void backward_conv(struct rn_net *net, int i)
-{
-    const struct rn_ops *ops = net->ops;
-    const struct rn_node *node = &net->graph.node[i];
-    const struct rn_conv_shape s = conv_shape(net, node);
-    float *ddst = grad_of(net, i), *dsrc = grad_of(net, node->src);
-
-    ops->conv2d_backward_weights(net->dev, dparam_of(net, node, 0), NULL, out_of(net, node->src), ddst, &s,
-                                 workspace(net));
-    if (!wants_gradient(net, node->src)) return;
-    /* Whoever reads src last in forward order has already written its gradient: add to it. */
-    const bool first = net->graph.node[node->src].last_consumer == i;
-    ops->conv2d_backward_data(net->dev, dsrc, ddst, packed_weights(net, i, RN_PASS_BACKWARD_DATA),
-                              first ? NULL : dsrc, &s, workspace(net));
-}
-
-static void backward_node(struct rn_net *net, int i)
-{
-    const struct rn_ops *ops = net->ops;
-    const struct rn_node *node = &net->graph.node[i];
-    float *ddst = grad_of(net, i), *dsrc = grad_of(net, node->src);
-
-    switch (node->kind) {
-    case RN_NODE_INPUT:
-    case RN_NODE_RESIZE:
-        break;
-    case RN_NODE_CONV:
-        backward_conv(net, i);
-        break;
-    case RN_NODE_BN: {
-        const struct rn_bn_shape s = bn_shape(net, node);
-        ops->batchnorm_backward(net->dev, dsrc, grad_of(net, node->add), dparam_of(net, node, 0),
-                                dparam_of(net, node, 1), ddst, out_of(net, i), out_of(net, node->src),
-                                saved_of(net, node), param_of(net, node, 0), &s, workspace(net));
-        break;
+    ops->write(net->dev, dlabels, labels, (size_t)net->images * sizeof *labels);
+    for (int part = 0; part < parts_of(net); part++) {
+        int first = part_begin(net, part), n = part_begin(net, part + 1) - first;
+        const struct rn_loss_shape s = { n, classes, total ? total : n, smoothing };
+        ops->softmax_cross_entropy(net->dev, dloss + first, gradient, logits_of(net, part),
+                                   dlabels + first, &s);
     }
-    case RN_NODE_MAXPOOL: {
-        const struct rn_pool_shape s = pool_shape(net, node);
-        ops->maxpool_backward(net->dev, dsrc, ddst, index_of(net, i), &s);
-        break;
-    }
-    case RN_NODE_AVGPOOL: {
-        const struct rn_pool_shape s = pool_shape(net, node);
-        ops->global_avgpool_backward(net->dev, dsrc, ddst, &s);
-        break;
-    }
-    case RN_NODE_LINEAR: {
-        const struct rn_linear_shape s = linear_shape(net, node);
-        ops->linear_backward_weights(net->dev, dparam_of(net, node, 0), dparam_of(net, node, 1),
-                                     out_of(net, node->src), ddst, &s, workspace(net));
-        ops->linear_backward_data(net->dev, dsrc, ddst, param_of(net, node, 0), &s, workspace(net));
-        break;
-    }
-    }
-}
-
-void rn_net_backward(struct rn_net *net)
-{
-    RN_ASSERT(net->was_training);
-    const rn_fpmode mode = rn_fpmode_enter();
-    for (int i = net->graph.nodes - 1; i > 0; i--) backward_node(net, i);
+    ops->read(net->dev, loss, dloss, (size_t)net->images * sizeof *loss);
     rn_fpmode_leave(mode);
 }
 
@@ -281,33 +373,45 @@ void rn_net_commit_statistics(struct rn_net *net)
         const struct rn_node *node = &net->graph.node[i];
         if (node->kind != RN_NODE_BN) continue;
         const struct rn_bn_shape s = bn_shape(net, node);
-        net->ops->batchnorm_running(net->dev, param_of(net, node, 2), param_of(net, node, 3),
+        net->ops->batchnorm_running(net->dev, rn_net_param(net, node, 2), rn_net_param(net, node, 3),
                                     saved_of(net, node), &s);
         net->batches[node->batchnorm]++;
     }
+    net->packed_valid = false; /* folded weights are made of the running statistics */
     rn_fpmode_leave(mode);
 }
 
-/* -- when values are not finite (A7) --------------------------------------------------------------- */
+/* -- when values are not finite (A7) ----------------------------------------------------------- */
 
 bool rn_net_gradients_finite(struct rn_net *net)
 {
     return net->ops->finite(net->dev, rn_net_gradients(net), net->graph.trainable);
 }
 
+static bool output_finite(const struct rn_net *net, int node, int buffer)
+{
+    if (buffer == RN_NONE) return true;
+    const struct rn_node *n = &net->graph.node[node];
+    size_t count = (size_t)net->n * (size_t)n->C * (size_t)n->H * (size_t)n->W;
+    return net->ops->finite(net->dev, at(net, buffer), count);
+}
+
 const char *rn_net_find_not_finite(struct rn_net *net, const float *images, int n)
 {
-    const struct rn_ops *ops = net->ops;
-    begin_forward(net, images, n, true);
-    for (int i = 0; i < net->graph.nodes; i++) {
-        const struct rn_node *node = &net->graph.node[i];
-        size_t count = (size_t)n * (size_t)node->C * (size_t)node->H * (size_t)node->W;
-        forward_node(net, i);
-        if (!ops->finite(net->dev, out_of(net, i), count)) return node->name;
+    net->images = n;
+    net->plan = &net->training;
+    net->packed_valid = false;
+    begin_pass(net, images, n);
+    for (int i = 0; i < net->plan->loss; i++) {
+        const struct rn_plan_step *step = &net->plan->step[i];
+        const struct rn_node *node = &net->graph.node[step->node];
+        run_step(net, step);
+        if (!output_finite(net, node->src, step->x)) return net->graph.node[node->src].name;
+        if (!output_finite(net, step->node, step->out)) return node->name;
     }
     for (int i = net->graph.params - 1; i >= 0; i--) { /* backward order: the head comes first */
         const struct rn_param *p = &net->graph.param[i];
-        if (p->trainable && !ops->finite(net->dev, rn_net_gradients(net) + p->offset, p->count))
+        if (p->trainable && !net->ops->finite(net->dev, rn_net_gradients(net) + p->offset, p->count))
             return p->name;
     }
     return NULL;

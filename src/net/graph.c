@@ -52,7 +52,8 @@ static int bn_rows(struct rn_graph *g, const char *module, int C)
     add_row(g, RN_PARAM_BETA, module, "bias", 1, shape);
     add_row(g, RN_PARAM_MEAN, module, "running_mean", 1, shape);
     add_row(g, RN_PARAM_VAR, module, "running_var", 1, shape);
-    add_row(g, RN_PARAM_BATCHES, module, "num_batches_tracked", 0, NULL)->offset = (size_t)g->batchnorms++;
+    struct rn_param *batches = add_row(g, RN_PARAM_BATCHES, module, "num_batches_tracked", 0, NULL);
+    batches->offset = (size_t)g->batchnorms++;
     return first;
 }
 
@@ -213,18 +214,50 @@ static rn_status check_config(const struct rn_net_config *c)
         return rn_fail(RN_EUSAGE, "batch size: %d, must be 1 to 65536", c->batch);
     if (c->eval_batch < 1 || c->eval_batch > 65536)
         return rn_fail(RN_EUSAGE, "evaluation batch size: %d, must be 1 to 65536", c->eval_batch);
+    if (c->fold && c->batch)
+        return rn_fail(RN_EUSAGE, "fold: batch norm can be folded for inference only");
+    if (c->checkpoint && !c->batch)
+        return rn_fail(RN_EUSAGE, "checkpoint-activations: only training keeps activations");
     return RN_OK;
 }
 
-/* Every tensor's element count must fit an int, which is what backends index with. */
-static rn_status check_sizes(const struct rn_graph *g, const struct rn_net_config *c)
+struct rn_conv_shape rn_node_conv(const struct rn_node *node, int N)
 {
-    int n = RN_MAX(c->batch, c->eval_batch);
+    struct rn_conv_shape s = { 0 };
+    if (node->kind == RN_NODE_CONV) s = node->u.conv;
+    if (node->kind == RN_NODE_LINEAR)
+        s = (struct rn_conv_shape){ .C = node->u.linear.C, .H = 1, .W = 1, .K = node->u.linear.K, .R = 1,
+                                    .S = 1, .P = 1, .Q = 1, .stride = 1, .groups = 1 };
+    s.N = N;
+    return s;
+}
+
+static int64_t tensor_floats(const struct rn_node *n) { return (int64_t)n->C * n->H * n->W; }
+
+size_t rn_graph_largest(const struct rn_graph *g)
+{
+    int64_t largest = 0;
+    for (int i = 0; i < g->nodes; i++) largest = RN_MAX(largest, tensor_floats(&g->node[i]));
+    return (size_t)largest;
+}
+
+size_t rn_graph_least_bytes(const struct rn_graph *g, const struct rn_net_config *c)
+{
+    int64_t floats = 0;
+    for (int i = 0; i < g->nodes; i++)
+        if (g->node[i].kind == RN_NODE_CONV) floats += tensor_floats(&g->node[i]);
+    if (c->checkpoint) floats = (int64_t)rn_graph_largest(g);
+    double bytes = (double)c->batch * (double)floats * sizeof(float);
+    return bytes < (double)(SIZE_MAX / 2) ? (size_t)bytes : SIZE_MAX / 2;
+}
+
+rn_status rn_graph_check(const struct rn_graph *g, int n)
+{
     for (int i = 0; i < g->nodes; i++) {
-        int64_t count = (int64_t)g->node[i].C * g->node[i].H * g->node[i].W;
-        if (count > INT_MAX / n)
-            return rn_fail(RN_EUSAGE, "%s: %d images of %dx%dx%d are more than 2^31 values; use a smaller "
-                           "batch or image", g->node[i].name, n, g->node[i].C, g->node[i].H, g->node[i].W);
+        const struct rn_node *node = &g->node[i];
+        if (tensor_floats(node) > INT_MAX / n)
+            return rn_fail(RN_EUSAGE, "%s: %d images of %dx%dx%d are more than 2^31 values; use a "
+                           "smaller batch or image", node->name, n, node->C, node->H, node->W);
     }
     return RN_OK;
 }
@@ -248,9 +281,7 @@ rn_status rn_graph_build(struct rn_graph *g, const struct rn_net_config *c)
     int x = build_stem(g, a, build_input(g, c));
     for (int i = 0; i < a->blocks; i++) x = build_block(g, a, &a->block[i], x);
     build_head(g, a, x);
-    st = check_sizes(g, c);
-    if (st != RN_OK) rn_graph_free(g);
-    return st;
+    return RN_OK;
 }
 
 void rn_graph_free(struct rn_graph *g)

@@ -44,8 +44,16 @@ struct rn_graph {
     int64_t macs;              /* convolution + linear, forward, one image */
 };
 
-/* RN_EUSAGE: sizes out of range; RN_ENOMEM. */
+/* RN_EUSAGE: settings out of range; RN_ENOMEM. */
 rn_status rn_graph_build(struct rn_graph *g, const struct rn_net_config *config);
+/* RN_EUSAGE where n images' tensors have more elements than the int holds that backends index with. */
+rn_status rn_graph_check(const struct rn_graph *g, int n);
+/* The convolution, of N images, that a node with weights is; a linear layer is one on 1x1 maps (A16).  C
+ * is 0 for nodes of other kinds. */
+struct rn_conv_shape rn_node_conv(const struct rn_node *node, int N);
+size_t rn_graph_largest(const struct rn_graph *g); /* floats of the largest tensor of one image */
+/* Bytes that a training step of the config needs at the very least, whatever the backend. */
+size_t rn_graph_least_bytes(const struct rn_graph *g, const struct rn_net_config *config);
 void rn_graph_free(struct rn_graph *g);
 
 #endif /* RN_GRAPH_H */

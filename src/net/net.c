@@ -1,16 +1,18 @@
 /*
- * net.c - creating a net: validation, one arena, access to parameters.  Execution is exec.c.
+ * net.c - creating a net: validation, the question whether it fits in memory, one arena.  Execution is
+ * exec.c, access to parameters params.c.
  */
 #include "net/net_private.h"
 
-#include "base/hash.h"
+#include "base/available.h"
 #include "base/mem.h"
-#include "base/real.h"
-#include "base/text.h"
 
-#include <string.h>
+/* Images an evaluation takes at a time: enough that 7x7 maps fill the blocks of a convolution, few
+ * enough that activations stay small.  Measured, see docs/performance.md. */
+#define PART 32
+#define PART_BYTES ((size_t)192 << 20) /* and fewer, down to one, when they would take more than this */
 
-/* -- layout of the arena ------------------------------------------------------------------------ */
+/* -- layout of the arena ----------------------------------------------------------------------- */
 
 static size_t take(size_t *bytes, size_t want)
 {
@@ -19,56 +21,20 @@ static size_t take(size_t *bytes, size_t want)
     return at;
 }
 
-static struct rn_conv_shape conv_at(const struct rn_node *node, int n)
+struct rn_conv_shape rn_net_conv_shape(const struct rn_net *net, int i)
 {
-    struct rn_conv_shape s = node->u.conv;
-    s.N = n;
-    return s;
+    return rn_node_conv(&net->graph.node[i], net->n);
 }
 
-/* Bytes of packed weights: every convolution its own place when inference-only, else one for all. */
+/* Packed weights of every layer, and the folded biases. */
 static size_t packed_bytes(struct rn_net *net)
 {
-    const struct rn_ops *ops = net->ops;
-    const bool keep = net->config.batch == 0;
     size_t bytes = 0;
     for (int i = 0; i < net->graph.nodes; i++) {
-        const struct rn_node *node = &net->graph.node[i];
-        if (node->kind != RN_NODE_CONV) continue;
-        struct rn_conv_shape s = conv_at(node, RN_MAX(net->config.batch, net->config.eval_batch));
-        size_t want = ops->conv2d_packed_bytes(net->dev, &s, RN_PASS_FORWARD);
-        if (keep) {
-            net->packed[i] = take(&bytes, want);
-            continue;
-        }
-        net->packed[i] = 0;
-        size_t back = ops->conv2d_packed_bytes(net->dev, &s, RN_PASS_BACKWARD_DATA);
-        bytes = RN_MAX(bytes, RN_MAX(want, back));
-    }
-    return bytes;
-}
-
-static size_t workspace_bytes(const struct rn_net *net)
-{
-    const struct rn_ops *ops = net->ops;
-    const int n = RN_MAX(net->config.batch, net->config.eval_batch);
-    size_t bytes = 0;
-    for (int i = 0; i < net->graph.nodes; i++) {
-        const struct rn_node *node = &net->graph.node[i];
-        size_t want = 0;
-        if (node->kind == RN_NODE_CONV) {
-            struct rn_conv_shape s = conv_at(node, n);
-            want = ops->conv2d_workspace(net->dev, &s);
-        } else if (node->kind == RN_NODE_BN) {
-            struct rn_bn_shape s = node->u.bn;
-            s.N = n;
-            want = ops->batchnorm_workspace(net->dev, &s);
-        } else if (node->kind == RN_NODE_LINEAR) {
-            struct rn_linear_shape s = node->u.linear;
-            s.N = n;
-            want = ops->linear_workspace(net->dev, &s);
-        }
-        bytes = RN_MAX(bytes, want);
+        const struct rn_conv_shape s = rn_net_conv_shape(net, i);
+        if (!s.C) continue;
+        net->packed[i] = take(&bytes, net->ops->conv2d_packed_bytes(net->dev, &s, RN_PASS_FORWARD));
+        if (net->config.fold) net->bias[i] = take(&bytes, (size_t)s.K * sizeof(float));
     }
     return bytes;
 }
@@ -84,79 +50,34 @@ static size_t saved_bytes(struct rn_net *net)
     return bytes;
 }
 
-static void lay_out(struct rn_net *net)
+/* Whether node i has weights that need not be there beside their packed form. */
+static bool packed_only(const struct rn_net *net, int i)
+{
+    const struct rn_conv_shape s = rn_net_conv_shape(net, i);
+    return s.C && net->config.batch == 0 && !net->config.fold &&
+           net->ops->conv2d_unpack(net->dev, NULL, NULL, &s);
+}
+
+/* Places the trainable rows one after the other; returns their bytes. */
+static size_t place_weights(struct rn_net *net)
 {
     const struct rn_graph *g = &net->graph;
-    const bool training = net->config.batch > 0;
-    const size_t n = (size_t)RN_MAX(net->config.batch, net->config.eval_batch);
-    struct rn_layout *at = &net->at;
     size_t bytes = 0;
-
-    at->weights = take(&bytes, g->trainable * sizeof(float));
-    at->gradients = take(&bytes, training ? g->trainable * sizeof(float) : 0);
-    at->buffers = take(&bytes, g->buffers * sizeof(float));
-    at->saved = take(&bytes, training ? saved_bytes(net) : 0);
-    at->loss = take(&bytes, n * sizeof(double));
-    at->labels = take(&bytes, n * sizeof(int32_t));
-    at->block = take(&bytes, RN_MAX(net->training.bytes, net->evaluation.bytes));
-    at->packed = take(&bytes, packed_bytes(net));
-    at->workspace = take(&bytes, workspace_bytes(net));
-    at->bytes = bytes;
-}
-
-/* -- life --------------------------------------------------------------------------------------- */
-
-void rn_net_free(struct rn_net *net)
-{
-    if (!net) return;
-    if (net->ops) net->ops->release(net->dev, net->arena);
-    rn_free(net->staging);
-    rn_free(net->batches);
-    rn_free(net->saved);
-    rn_free(net->packed);
-    rn_plan_free(&net->training);
-    rn_plan_free(&net->evaluation);
-    rn_graph_free(&net->graph);
-    rn_free(net);
-}
-
-/* Everything but the arena. */
-static rn_status plan_net(struct rn_net **out, const struct rn_net_config *config,
-                          const struct rn_ops *ops, void *dev)
-{
-    struct rn_net *net = rn_alloc(sizeof *net);
-    if (!net) return RN_ENOMEM;
-    net->config = *config;
-    net->ops = ops;
-    net->dev = dev;
-
-    rn_status st = rn_graph_build(&net->graph, config);
-    if (st == RN_OK && config->batch > 0)
-        st = rn_plan_training(&net->training, &net->graph, config->batch, ops, dev);
-    if (st == RN_OK) st = rn_plan_evaluation(&net->evaluation, &net->graph, config->eval_batch, ops, dev);
-    if (st == RN_OK) {
-        net->saved = rn_alloc_array((size_t)net->graph.batchnorms, sizeof *net->saved);
-        net->packed = rn_alloc_array((size_t)net->graph.nodes, sizeof *net->packed);
-        if (!net->saved || !net->packed) st = RN_ENOMEM;
+    for (int i = 0; i < g->nodes; i++)
+        if (packed_only(net, i)) net->place[g->node[i].param] = RN_NOWHERE;
+    for (int i = 0; i < g->params; i++) {
+        if (!g->param[i].trainable || net->place[i] == RN_NOWHERE) continue;
+        net->place[i] = net->at.weights + bytes;
+        bytes += g->param[i].count * sizeof(float);
     }
-    if (st != RN_OK) {
-        rn_net_free(net);
-        return st;
-    }
-    lay_out(net);
-    *out = net;
-    return RN_OK;
+    return bytes;
 }
 
-rn_status rn_net_arena_bytes(size_t *bytes, const struct rn_net_config *config, const struct rn_ops *ops,
-                             void *dev)
+static void place_buffers(struct rn_net *net)
 {
-    struct rn_net *net;
-    rn_status st = plan_net(&net, config, ops, dev);
-    if (st != RN_OK) return st;
-    *bytes = net->at.bytes;
-    rn_net_free(net);
-    return RN_OK;
+    for (int i = 0; i < net->graph.params; i++)
+        if (!net->graph.param[i].trainable)
+            net->place[i] = net->at.buffers + net->graph.param[i].offset * sizeof(float);
 }
 
 static size_t largest_param(const struct rn_graph *g)
@@ -166,92 +87,159 @@ static size_t largest_param(const struct rn_graph *g)
     return largest;
 }
 
-rn_status rn_net_create(struct rn_net **out, const struct rn_net_config *config, const struct rn_ops *ops,
-                        void *dev)
+static void lay_out(struct rn_net *net)
 {
-    struct rn_net *net;
-    rn_status st = plan_net(&net, config, ops, dev);
-    if (st != RN_OK) return st;
+    const struct rn_graph *g = &net->graph;
+    const bool training = net->config.batch > 0;
+    const size_t n = (size_t)RN_MAX(net->config.batch, net->config.eval_batch);
+    const size_t parts = (size_t)(net->config.eval_batch + net->part - 1) / (size_t)net->part;
+    struct rn_layout *at = &net->at;
+    size_t bytes = 0;
 
-    net->staging = rn_alloc_array(largest_param(&net->graph), sizeof(float));
-    net->batches = rn_alloc_array((size_t)net->graph.batchnorms, sizeof *net->batches);
-    if (!net->staging || !net->batches) {
-        st = RN_ENOMEM;
+    at->packed_bytes = packed_bytes(net);
+    at->logits_bytes = net->evaluation.buffer[net->evaluation.logits].bytes;
+    at->weights = take(&bytes, place_weights(net));
+    at->gradients = take(&bytes, training ? g->trainable * sizeof(float) : 0);
+    at->buffers = take(&bytes, g->buffers * sizeof(float));
+    at->saved = take(&bytes, training ? saved_bytes(net) : 0);
+    at->loss = take(&bytes, n * sizeof(double));
+    at->labels = take(&bytes, n * sizeof(int32_t));
+    at->logits = take(&bytes, parts * at->logits_bytes);
+    if (training) {
+        const size_t evaluation = net->evaluation.bytes + at->packed_bytes;
+        at->block = take(&bytes, RN_MAX(net->training.bytes, evaluation));
+        at->packed = at->block + net->evaluation.bytes;
     } else {
-        void *arena = NULL;
-        st = ops->alloc(dev, &arena, net->at.bytes);
-        net->arena = arena;
-        if (st != RN_OK) {
-            char mb[RN_NUMBER_CHARS];
-            rn_fixed_text(mb, (double)net->at.bytes / RN_MB, 1);
-            st = rn_fail(st, "no memory for the net: it takes %s MB at batch size %d", mb, config->batch);
-        }
+        at->packed = take(&bytes, at->packed_bytes);
+        /* in it, weights are also folded, packed and unpacked, layer by layer */
+        at->block = take(&bytes, RN_MAX(net->evaluation.bytes, largest_param(g) * sizeof(float)));
+    }
+    at->bytes = bytes;
+    place_buffers(net);
+}
+
+/* -- plans ------------------------------------------------------------------------------------- */
+
+/* Images an evaluation takes at a time, before its plan is known. */
+static int first_part(const struct rn_net *net)
+{
+    size_t part = (size_t)RN_MIN(net->config.eval_batch, PART);
+    return (int)RN_MAX(1, RN_MIN(part, PART_BYTES / (rn_graph_largest(&net->graph) * sizeof(float))));
+}
+
+static rn_status make_plans(struct rn_net *net)
+{
+    struct rn_plan_for want = { &net->graph, net->ops, net->dev, net->config.batch,
+                                net->config.checkpoint };
+    rn_status st = net->config.batch ? rn_plan_training(&net->training, &want) : RN_OK;
+    for (net->part = first_part(net); st == RN_OK; net->part = (net->part + 1) / 2) {
+        want.batch = net->part;
+        st = rn_plan_evaluation(&net->evaluation, &want);
+        if (net->part == 1 || net->evaluation.bytes <= PART_BYTES) break;
+        rn_plan_free(&net->evaluation);
+    }
+    return st;
+}
+
+static rn_status make_tables(struct rn_net *net)
+{
+    const struct rn_graph *g = &net->graph;
+    net->place = rn_alloc_array((size_t)g->params, sizeof *net->place);
+    net->saved = rn_alloc_array((size_t)g->batchnorms, sizeof *net->saved);
+    net->packed = rn_alloc_array((size_t)g->nodes, sizeof *net->packed);
+    net->bias = rn_alloc_array((size_t)g->nodes, sizeof *net->bias);
+    return net->place && net->saved && net->packed && net->bias ? RN_OK : RN_ENOMEM;
+}
+
+/* RN_ENOMEM where `bytes` and what the caller needs beside them are not there.  It is this process's
+ * memory that is asked for, so only for the backends that allocate there; another one may have memory
+ * of its own, and refuses in its alloc. */
+static rn_status must_fit(const struct rn_net *net, size_t bytes)
+{
+    if (net->ops != &rn_ops_cpu && net->ops != &rn_ops_ref) return RN_OK;
+    const int batch = RN_MAX(net->config.batch, net->config.eval_batch);
+    const size_t arrays = (size_t)net->config.beside_arrays * net->graph.trainable * sizeof(float);
+    const size_t beside = net->config.beside_bytes, all = bytes + arrays + beside;
+    rn_status st = rn_memory_check(all < beside ? SIZE_MAX : all);
+    if (st != RN_OK) rn_fail(st, "no memory for the net at batch size %d: %s", batch, rn_error());
+    return st;
+}
+
+/* Everything but the arena.  fit: ask whether there is memory, first for what surely is needed, as
+ * sizes may be beyond those that can be planned. */
+static rn_status plan_net(struct rn_net **out, const struct rn_net_config *config,
+                          const struct rn_ops *ops, void *dev, bool fit)
+{
+    struct rn_net *net = rn_alloc(sizeof *net);
+    if (!net) return RN_ENOMEM;
+    net->config = *config;
+    net->ops = ops;
+    net->dev = dev;
+    net->n = 1;
+
+    rn_status st = rn_graph_build(&net->graph, config);
+    if (st == RN_OK && fit) st = must_fit(net, rn_graph_least_bytes(&net->graph, config));
+    if (st == RN_OK) st = rn_graph_check(&net->graph, RN_MAX(config->batch, 1));
+    if (st == RN_OK) st = make_plans(net);
+    if (st == RN_OK) st = make_tables(net);
+    if (st == RN_OK) {
+        lay_out(net);
+        if (fit) st = must_fit(net, net->at.bytes);
     }
     if (st != RN_OK) {
         rn_net_free(net);
         return st;
     }
+    net->plan = &net->evaluation;
     *out = net;
     return RN_OK;
 }
 
-/* -- access ------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
-const struct rn_net_config *rn_net_config_of(const struct rn_net *net) { return &net->config; }
-const struct rn_ops *rn_net_ops(const struct rn_net *net) { return net->ops; }
-void *rn_net_dev(const struct rn_net *net) { return net->dev; }
-size_t rn_net_trainable_count(const struct rn_net *net) { return net->graph.trainable; }
-size_t rn_net_buffer_count(const struct rn_net *net) { return net->graph.buffers; }
-int64_t rn_net_macs(const struct rn_net *net) { return net->graph.macs; }
-float *rn_net_weights(struct rn_net *net) { return (float *)(void *)(net->arena + net->at.weights); }
-float *rn_net_buffers(struct rn_net *net) { return (float *)(void *)(net->arena + net->at.buffers); }
-int64_t *rn_net_batches(struct rn_net *net) { return net->batches; }
-void rn_net_touch(struct rn_net *net) { net->packed_valid = false; }
-
-float *rn_net_gradients(struct rn_net *net)
+void rn_net_free(struct rn_net *net)
 {
-    return net->config.batch ? (float *)(void *)(net->arena + net->at.gradients) : NULL;
+    if (!net) return;
+    net->ops->release(net->dev, net->arena);
+    rn_free(net->staging);
+    rn_free(net->batches);
+    rn_free(net->place);
+    rn_free(net->saved);
+    rn_free(net->packed);
+    rn_free(net->bias);
+    rn_plan_free(&net->training);
+    rn_plan_free(&net->evaluation);
+    rn_graph_free(&net->graph);
+    rn_free(net);
 }
 
-size_t rn_net_params(const struct rn_net *net, const struct rn_param **table)
+rn_status rn_net_arena_bytes(size_t *bytes, const struct rn_net_config *config,
+                             const struct rn_ops *ops, void *dev)
 {
-    *table = net->graph.param;
-    return (size_t)net->graph.params;
+    struct rn_net *net;
+    rn_status st = plan_net(&net, config, ops, dev, false);
+    if (st != RN_OK) return st;
+    *bytes = net->at.bytes;
+    rn_net_free(net);
+    return RN_OK;
 }
 
-static float *param_at(struct rn_net *net, const struct rn_param *p)
+rn_status rn_net_create(struct rn_net **out, const struct rn_net_config *config,
+                        const struct rn_ops *ops, void *dev)
 {
-    return (p->trainable ? rn_net_weights(net) : rn_net_buffers(net)) + p->offset;
-}
+    struct rn_net *net;
+    rn_status st = plan_net(&net, config, ops, dev, true);
+    if (st != RN_OK) return st;
 
-void rn_net_get(struct rn_net *net, size_t param, float *host)
-{
-    const struct rn_param *p = &net->graph.param[param];
-    RN_ASSERT(p->kind != RN_PARAM_BATCHES);
-    net->ops->read(net->dev, host, param_at(net, p), p->count * sizeof(float));
-}
-
-void rn_net_set(struct rn_net *net, size_t param, const float *host)
-{
-    const struct rn_param *p = &net->graph.param[param];
-    RN_ASSERT(p->kind != RN_PARAM_BATCHES);
-    for (size_t i = 0; i < p->count; i++) net->staging[i] = rn_store(host[i]); /* A5 */
-    net->ops->write(net->dev, param_at(net, p), net->staging, p->count * sizeof(float));
-    rn_net_touch(net);
-}
-
-uint64_t rn_net_hash(struct rn_net *net)
-{
-    struct rn_hash h;
-    rn_hash_begin(&h, 0);
-    for (int i = 0; i < net->graph.params; i++) {
-        const struct rn_param *p = &net->graph.param[i];
-        if (p->kind == RN_PARAM_BATCHES) {
-            rn_hash_u64(&h, (uint64_t)net->batches[p->offset]);
-            continue;
-        }
-        rn_net_get(net, (size_t)i, net->staging);
-        rn_hash_floats(&h, net->staging, p->count);
+    void *arena = NULL;
+    net->staging = rn_alloc_array(largest_param(&net->graph), sizeof(float));
+    net->batches = rn_alloc_array((size_t)net->graph.batchnorms, sizeof *net->batches);
+    st = net->staging && net->batches ? ops->alloc(dev, &arena, net->at.bytes) : RN_ENOMEM;
+    net->arena = arena;
+    if (st != RN_OK) {
+        rn_net_free(net);
+        return rn_fail_in(st, "no memory for the net");
     }
-    return rn_hash_end(&h);
+    *out = net;
+    return RN_OK;
 }

@@ -4,15 +4,20 @@
 
 #include "net/plan.h"
 
+#define RN_NOWHERE SIZE_MAX
+
 /* The arena, in this order; offsets in bytes. */
 struct rn_layout {
     size_t weights, gradients, buffers;
     size_t saved;      /* batch statistics, 2*C doubles a batch norm (training) */
     size_t loss, labels;
-    size_t block;      /* activations and their gradients: the larger of the two plans */
-    size_t packed;     /* packed weights: one slot, or one a convolution when inference-only */
-    size_t workspace;
+    size_t logits;     /* of an evaluation: one tensor after the other, `logits_bytes` each */
+    size_t packed;     /* evaluation: packed weights of all layers, and folded biases; they lie in the
+                          block of a training net, behind the evaluation's buffers */
+    size_t block;      /* activations and their gradients, and all that is needed for a step only: the
+                          larger of the two plans; scratch between the passes */
     size_t bytes;
+    size_t logits_bytes, packed_bytes;
 };
 
 struct rn_net {
@@ -21,15 +26,26 @@ struct rn_net {
     void *dev;
     struct rn_graph graph;
     struct rn_plan training, evaluation;
+    const struct rn_plan *plan; /* of the pass that runs, or ran last */
     struct rn_layout at;
     unsigned char *arena;   /* device memory */
     float *staging;         /* host: room for the largest parameter */
     int64_t *batches;       /* host: num_batches_tracked */
+    size_t *place;          /* by row of the state dict: byte offset in the arena; RN_NOWHERE: only the
+                               packed form is there */
     size_t *saved;          /* by batch norm: byte offset within `saved` */
-    size_t *packed;         /* by node: byte offset within `packed` */
-    bool packed_valid;      /* inference-only: packed forms are those of the weights */
-    bool was_training;      /* of the last forward pass */
-    int n;                  /* images of the last forward pass */
+    size_t *packed, *bias;  /* by node: byte offset within `packed` */
+    int part;               /* images an evaluation takes at a time */
+    bool packed_valid;      /* the packed forms are those of the weights */
+    int images;             /* of the last forward pass, training or evaluation */
+    int n;                  /* images of the pass that runs: of its present part when evaluating */
 };
+
+/* net.c: the shape of node i's convolution, or of fc as one; C is 0 for other nodes. */
+struct rn_conv_shape rn_net_conv_shape(const struct rn_net *net, int i);
+/* params.c: row k of a node's parameters. */
+float *rn_net_param(const struct rn_net *net, const struct rn_node *node, int k);
+/* params.c: packs all weights for evaluation, folded if the config says so, unless they are. */
+void rn_net_pack(struct rn_net *net);
 
 #endif /* RN_NET_PRIVATE_H */

@@ -19,6 +19,7 @@ bool rn_setting_free(const char *name)
         "backend", "workers", "checkpoint-every", "quiet",          "json",    "hash",
         "profile", "resume",  "overwrite",        "force",          "dry-run", "verify-run",
         "config",  "preset",  "target-acc",       "val-batch-size", "weights",
+        "checkpoint-activations",
     };
     for (size_t i = 0; i < RN_COUNT(may_differ); i++)
         if (!strcmp(name, may_differ[i])) return true;

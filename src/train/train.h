@@ -33,6 +33,7 @@ struct rn_train_config {
     int batch;         /* images a part; the last of an epoch may be smaller */
     int parts;         /* parts a step: gradients are accumulated over them (A25) */
     int val_batch;
+    bool checkpoint_activations; /* rn_net_config.checkpoint: no effect on bits */
     int64_t epochs;    /* total */
     int64_t max_steps; /* total; < 0: no limit */
 

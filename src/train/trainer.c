@@ -31,29 +31,56 @@ rn_status rn_train_config_check(const struct rn_train_config *c)
     return RN_OK;
 }
 
-static rn_status create_loaders(struct rn_trainer *t)
+static struct rn_loader_config train_loader(const struct rn_train_config *c)
 {
-    const struct rn_train_config *c = &t->c;
     struct rn_loader_config l = { .set = c->data, .split = &c->data->train, .limit = c->limit_train,
                                   .batch = c->batch, .shuffle = c->shuffle, .augment = c->augment,
                                   .seed = c->seed, .workers = c->workers };
     memcpy(l.mean, c->mean, sizeof l.mean);
     memcpy(l.std, c->std, sizeof l.std);
-    rn_status status = rn_loader_create(&t->train, &l);
-    if (status) return status;
+    return l;
+}
+
+static struct rn_loader_config val_loader(const struct rn_train_config *c)
+{
+    struct rn_loader_config l = train_loader(c);
     l.split = &c->data->val;
     l.limit = c->limit_val;
     l.batch = c->val_batch;
     l.shuffle = false;
     l.augment = (struct rn_augment){0};
-    if ((status = rn_loader_create(&t->val, &l))) return status;
-    t->count = rn_loader_count(t->train);
-    t->steps_per_epoch = (rn_loader_steps(t->train) + c->parts - 1) / c->parts;
-    if (!t->count || !rn_loader_count(t->val))
+    return l;
+}
+
+/* Images and steps of an epoch, and the net for them, which is told what the loaders and the optimiser
+ * will take: it is created first and refuses before anything large is allocated. */
+static rn_status size_up(struct rn_trainer *t, struct rn_net_config *n)
+{
+    const struct rn_train_config *c = &t->c;
+    const struct rn_loader_config train = train_loader(c), val = val_loader(c);
+    struct rn_loader_size a, b;
+    rn_status status = rn_loader_measure(&a, &train);
+    if (status || (status = rn_loader_measure(&b, &val))) return status;
+    if (!a.count || !b.count)
         return rn_fail(RN_EINPUT, "%s: no images to %s", c->data->spec,
-                       t->count ? "validate" : "train");
+                       a.count ? "validate" : "train");
+    t->count = a.count;
+    t->steps_per_epoch = (a.steps + c->parts - 1) / c->parts;
     t->c.schedule.steps_per_epoch = t->steps_per_epoch;
+    *n = (struct rn_net_config){ .arch = c->arch, .image_size = c->image_size,
+                                 .upsample = c->upsample, .batch = (int)RN_MIN(c->batch, a.count),
+                                 .eval_batch = (int)RN_MIN(c->val_batch, b.count),
+                                 .checkpoint = c->checkpoint_activations,
+                                 .beside_arrays = (c->optimizer == RN_ADAMW ? 2 : 1) + (c->parts > 1),
+                                 .beside_bytes = a.bytes + b.bytes };
     return RN_OK;
+}
+
+static rn_status create_loaders(struct rn_trainer *t)
+{
+    const struct rn_loader_config train = train_loader(&t->c), val = val_loader(&t->c);
+    rn_status status = rn_loader_create(&t->train, &train);
+    return status ? status : rn_loader_create(&t->val, &val);
 }
 
 /* Memory of a step beside the net's: host results, and with several parts what a step may roll
@@ -90,13 +117,10 @@ rn_status rn_trainer_create(struct rn_trainer **out, const struct rn_train_confi
     t->dev = dev;
     t->s.best_acc = t->s.val_acc = t->s.train_acc = -1;
     t->s.eval_step = -1;
-    struct rn_net_config n = { .arch = config->arch, .image_size = config->image_size,
-                               .upsample = config->upsample, .batch = config->batch,
-                               .eval_batch = config->val_batch };
-    if ((status = create_loaders(t))) goto fail;
-    n.batch = (int)RN_MIN(n.batch, t->count);
-    n.eval_batch = (int)RN_MIN(n.eval_batch, rn_loader_count(t->val));
+    struct rn_net_config n;
+    if ((status = size_up(t, &n))) goto fail;
     if ((status = rn_net_create(&t->net, &n, ops, dev))) goto fail;
+    if ((status = create_loaders(t))) goto fail;
     if ((status = rn_optimizer_create(&t->opt, &t->c, t->net))) goto fail;
     if ((status = create_scratch(t))) goto fail;
     rn_net_init(t->net, config->seed);

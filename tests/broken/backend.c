@@ -3,10 +3,8 @@
  * version with a mistake that people do make.  The gradient checks must find each one and name its
  * op.
  *
- * As a plug-in, -DBREAK=NAME chooses the mistake:
+ * As a plug-in, -DBREAK=NAME chooses the mistake; `make gradcheck BREAK=conv_dw` builds and runs it:
  *
- *     cc -O2 -std=c11 -ffp-contract=off -fopenmp -shared -fPIC -Iinclude -Isrc -I. -DBREAK=conv_dw
- * \ tests/broken/backend.c ref/<all>.c src/base/<all>.c -o build/broken/conv_dw.so -lm
  *     ./conform --grad --backend build/broken/conv_dw.so
  *
  * Without BREAK the file is included by a test, which goes through all of them.
@@ -43,11 +41,12 @@ static void broken_conv_dx(void *dev, float *dsrc, const float *ddst, const void
 /* bn_dx: the gradient's mean is not taken out. */
 static void broken_bn_dx(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
                          const float *ddst, const float *dst, const float *src, const double *saved,
-                         const float *gamma, const struct rn_bn_shape *s, void *workspace)
+                         const float *gamma, const float *beta, const struct rn_bn_shape *s,
+                         void *workspace)
 {
     int map = s->H * s->W;
-    rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma, s,
-                                  workspace);
+    rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma,
+                                  beta, s, workspace);
     for (int i = 0; i < s->N * s->C * map; i++) {
         int c = i / map % s->C;
         dsrc[i] += (float)(gamma[c] / sqrt(saved[s->C + c] + s->eps) * dbeta[c] / (s->N * map));
@@ -57,11 +56,11 @@ static void broken_bn_dx(void *dev, float *dsrc, float *dadd, float *dgamma, flo
 /* bn_dgamma: divided by the number of images, as a mean would be. */
 static void broken_bn_dgamma(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
                              const float *ddst, const float *dst, const float *src,
-                             const double *saved, const float *gamma, const struct rn_bn_shape *s,
-                             void *workspace)
+                             const double *saved, const float *gamma, const float *beta,
+                             const struct rn_bn_shape *s, void *workspace)
 {
-    rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma, s,
-                                  workspace);
+    rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma,
+                                  beta, s, workspace);
     for (int c = 0; c < s->C; c++) dgamma[c] /= (float)s->N;
 }
 
@@ -131,6 +130,88 @@ static void broken_loss(void *dev, double *loss, float *dlogits, const float *lo
     rn_ops_ref.softmax_cross_entropy(dev, loss, dlogits, logits, labels, &part);
 }
 
+/* conv_tile: of a map that tiles of 4x4 do not fill, the last row is that of the tile before. */
+static void broken_conv_tile(void *dev, float *dst, const float *src, const void *packed,
+                             const float *bias, const struct rn_conv_shape *s, void *workspace)
+{
+    size_t Q = (size_t)s->Q, map = (size_t)s->P * Q;
+    rn_ops_ref.conv2d_forward(dev, dst, src, packed, bias, s, workspace);
+    for (size_t m = 1; m <= (size_t)s->N * (size_t)s->K && s->P > 4 && s->P % 4; m++)
+        memcpy(dst + m * map - Q, dst + m * map - 5 * Q, Q * sizeof *dst);
+}
+
+/* unpack: rows and columns of the filters have changed places. */
+static int broken_unpack(void *dev, float *weights, const void *packed, const struct rn_conv_shape *s)
+{
+    const float *from = packed;
+    int taps = s->R * s->S, count = s->K * (s->C / s->groups) * taps;
+    (void)dev;
+    for (int i = 0; weights && i < count; i++)
+        weights[i] = from[i / taps * taps + i % s->S * s->R + i % taps / s->S];
+    return 1;
+}
+
+/* bias: the shortcut comes after the ReLU. */
+static void broken_bias(void *dev, float *dst, const float *src, const void *packed, const float *bias,
+                        const float *add, enum rn_post post, const struct rn_conv_shape *s,
+                        void *workspace)
+{
+    size_t count = (size_t)s->N * (size_t)s->K * (size_t)s->P * (size_t)s->Q;
+    enum rn_post first = post == RN_POST_ADD_RELU ? RN_POST_RELU : post;
+    rn_ops_ref.conv2d_bias(dev, dst, src, packed, bias, NULL, first, s, workspace);
+    if (post == RN_POST_ADD_RELU) rn_ops_ref.add(dev, dst, dst, add, count);
+}
+
+/* fold: eps is left out, as if the variance had it already. */
+static void broken_fold(void *dev, float *folded, float *bias, const float *weights,
+                        const float *gamma, const float *beta, const float *running_mean,
+                        const float *running_var, const struct rn_conv_shape *s,
+                        const struct rn_bn_shape *bn)
+{
+    struct rn_bn_shape without = *bn;
+    without.eps = 0;
+    rn_ops_ref.conv2d_fold(dev, folded, bias, weights, gamma, beta, running_mean, running_var, s,
+                           &without);
+}
+
+/* bn_train: what is saved is the variance of a sample. */
+static void broken_bn_train(void *dev, float *dst, float *x, double *saved, const float *src,
+                            const void *packed, const float *add, const float *gamma,
+                            const float *beta, const struct rn_conv_shape *s,
+                            const struct rn_bn_shape *bn, void *workspace)
+{
+    double M = (double)bn->N * bn->H * bn->W;
+    rn_ops_ref.conv2d_bn_train(dev, dst, x, saved, src, packed, add, gamma, beta, s, bn, workspace);
+    for (int k = 0; k < s->K && M > 1; k++) saved[s->K + k] *= M / (M - 1);
+}
+
+/* bn_apply: made again without its ReLU. */
+static void broken_bn_apply(void *dev, float *dst, const float *src, const float *add,
+                            const double *saved, const float *gamma, const float *beta,
+                            const struct rn_bn_shape *s)
+{
+    struct rn_bn_shape plain = *s;
+    if (s->post == RN_POST_RELU) plain.post = RN_POST_NONE;
+    rn_ops_ref.batchnorm_apply(dev, dst, src, add, saved, gamma, beta, &plain);
+}
+
+/* bn_mask: the mask that is recomputed is that of x and not that of y. */
+static void broken_bn_mask(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
+                           const float *ddst, const float *dst, const float *src,
+                           const double *saved, const float *gamma, const float *beta,
+                           const struct rn_bn_shape *s, void *workspace)
+{
+    struct rn_bn_shape plain = *s;
+    int count = s->N * s->C * s->H * s->W;
+    if (s->post == RN_POST_RELU) {
+        plain.post = RN_POST_NONE;
+        for (int i = 0; i < count; i++) dsrc[i] = src[i] <= 0 ? 0 : ddst[i];
+        ddst = dsrc;
+    }
+    rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma, beta,
+                                  &plain, workspace);
+}
+
 /* Every mistake; `op` is what the report must name. */
 #define BREAKS(X) \
     X(conv_dw, conv2d_backward_weights, "conv2d dw") X(conv_dx, conv2d_backward_data, "conv2d dx") \
@@ -138,7 +219,11 @@ static void broken_loss(void *dev, double *loss, float *dlogits, const float *lo
     X(pool, maxpool_backward, "maxpool dx") X(avgpool, avgpool_backward, "avgpool dx") \
     X(linear, linear_backward_weights, "linear dw") X(add, add, "add") \
     X(relu, relu_backward, "relu dx") X(resize, resize_backward, "resize dx") \
-    X(loss, softmax_cross_entropy, "softmax_cross_entropy dlogits")
+    X(loss, softmax_cross_entropy, "softmax_cross_entropy dlogits") \
+    X(conv_tile, conv2d_forward, "conv2d y") X(unpack, conv2d_unpack, "conv2d unpacked") \
+    X(bias, conv2d_bias, "conv2d_bias y") X(fold, conv2d_fold, "conv2d_fold folded") \
+    X(bn_train, conv2d_bn_train, "conv2d_bn_train saved") \
+    X(bn_apply, batchnorm_apply, "bn y again") X(bn_mask, batchnorm_backward, "bn dx")
 
 #define NUMBER(name, slot, op) broken_number_##name,
 enum { BREAKS(NUMBER) broken_count };

@@ -155,7 +155,8 @@ static rn_status configure(struct rn_train_config *c, const struct opt_set *o, s
         .data = set, .image_size = set->height, .batch = (int)opt_int(o, "batch-size"), .parts = 1,
         .val_batch = 16, .epochs = 1, .max_steps = -1, .lr = opt_real(o, "lr"), .head_lr = opt_real(o, "lr"),
         .optimizer = strcmp(opt_text(o, "opt"), "sgd") ? RN_ADAMW : RN_SGD, .momentum = 0.9, .beta2 = 0.999,
-        .eps = opt_real(o, "eps"), .weight_decay = opt_real(o, "weight-decay"), .smoothing = opt_real(o, "label-smoothing"),
+        .eps = opt_real(o, "eps"), .weight_decay = opt_real(o, "weight-decay"),
+        .smoothing = opt_real(o, "label-smoothing"),
         .schedule = { .kind = RN_CONSTANT }, .seed = 42, .numerics = "fp32", .build = RN_VERSION,
     };
     memcpy(c->mean, set->mean, sizeof c->mean);

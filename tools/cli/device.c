@@ -1,4 +1,4 @@
-/* device.c - the device that --backend, --isa and --threads ask for. */
+/* device.c - the device that --backend, --isa, --numerics and --threads ask for. */
 #include "tools/cli/options.h"
 
 #include "base/threads.h"
@@ -11,7 +11,8 @@ rn_status tool_device_open(struct tool_device *d, const struct opt_set *o)
     rn_status status = rn_selfcheck(d->threads);
     if (!status) status = rn_backend_find(&ops, opt_text(o, "backend"));
     if (status) return status;
-    struct rn_device_options options = { .threads = d->threads, .isa = opt_text(o, "isa") };
+    struct rn_device_options options = { .threads = d->threads, .isa = opt_text(o, "isa"),
+                                         .numerics = opt_text(o, "numerics") };
     status = ops->open(&d->dev, &options);
     if (!status) d->ops = ops;
     return status;

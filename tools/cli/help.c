@@ -1,4 +1,5 @@
 /* help.c - --help, --version, and how every program ends. */
+#include "tools/cli/plot.h"
 #include "tools/cli/private.h"
 
 #include "include/resnet.h"
@@ -98,16 +99,26 @@ void opt_print_help(const struct opt_set *o)
            "5 a check did not hold, 130 interrupted, 143 terminated.\n");
 }
 
-/* Asks the backend itself, one instruction set after another. */
-static void print_instruction_sets(void)
+static bool opens(const char *isa, const char *numerics)
 {
-    static const char *const name[] = { "portable", "avx2", "avx512", "amx", "neon" };
-    for (size_t i = 0; i < RN_COUNT(name); i++) {
-        struct rn_device_options options = { .threads = 1, .isa = name[i] };
-        void *dev;
-        if (rn_ops_cpu.open(&dev, &options)) continue;
-        rn_ops_cpu.close(dev);
-        printf(" %s", name[i]);
+    const struct rn_device_options options = { .threads = 1, .isa = isa, .numerics = numerics };
+    void *dev;
+    if (rn_ops_cpu.open(&dev, &options)) return false;
+    rn_ops_cpu.close(dev);
+    return true;
+}
+
+/* The names of a shared row, "isa" or "numerics", with which the backend cpu opens. */
+static void print_abilities(const struct opt_set *o, const char *option)
+{
+    const struct opt *row = o->row[opt_row(o, option, strlen(option))];
+    const bool isa = !strcmp(option, "isa");
+    char names[128];
+    snprintf(names, sizeof names, "%s", row->choices ? row->choices : row->value_name);
+    for (char *name = names, *next; name; name = next) {
+        next = strchr(name, '|');
+        if (next) *next++ = '\0';
+        if (opens(isa ? name : NULL, isa ? NULL : name)) printf(" %s", name);
     }
     rn_error_clear();
 }
@@ -124,14 +135,16 @@ void opt_print_version(const struct opt_set *o)
 #endif
     printf("flags             %s\n", RN_BUILD_FLAGS);
     printf("instruction sets ");
-    print_instruction_sets();
+    print_abilities(o, "isa");
+    printf("\nnumerics         ");
+    print_abilities(o, "numerics");
     printf("\nbackends          ref cpu\n"
-           "numerics          fp32\n"
            "libjpeg-turbo     not built in\n"
            "libpng            not built in\n"
-           "cairo             not built in\n"
+           "cairo             %s\n"
            "MPI               not built in\n"
-           "CUDA              not built in\n");
+           "CUDA              not built in\n",
+           tool_plot_available() ? "found" : "not found");
 }
 
 /* Output that did not reach its place is a failure too: a full disk shows here first. */

@@ -79,7 +79,7 @@ void opt_print_version(const struct opt_set *o);                /* stdout */
  * exit status. */
 int tool_exit(const char *program, rn_status status);
 
-/* The device that --backend, --isa, --threads ask for, after the start-up check (A40). */
+/* The device that --backend, --isa, --numerics, --threads ask for, after the start-up check (A40). */
 struct tool_device { const struct rn_ops *ops; void *dev; int threads; };
 rn_status tool_device_open(struct tool_device *d, const struct opt_set *o);
 void tool_device_close(struct tool_device *d);

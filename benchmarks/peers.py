@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""./bench beside the programs people would use instead, as ratios of images a second.
+
+  make bench-peers [CASES=train,infer-224-b1] [THREADS=1,2] [NUMERICS=fp32] [ROUNDS=3] [RIVALS=...]
+
+A round runs every program of a case once, each in a process of its own, ours and the rivals in turn first,
+so that what else the machine does falls on all; what counts is the ratio within a round, and its median over the
+rounds.  All get the same net, batch, optimiser and thread count, synthetic data in memory, and calls to warm
+up that are not counted.  Rivals run in build/peers (`make peers`); a rival that fails is said and left out.
+Tables go to build/bench/peers.md and .csv, every single measurement to build/bench/peers-rounds.csv.
+"""
+import argparse
+import os
+import statistics
+import sys
+
+from common import CASES, ROOT, Table, add_arguments, cases, machine, ours, run_json, words, write_text
+
+# glibc maps and unmaps every large block by default; page faults then cost PyTorch a good part of a step.
+TUNED = {"MALLOC_MMAP_THRESHOLD_": str(16 << 30), "MALLOC_TRIM_THRESHOLD_": str(64 << 30),
+         "MALLOC_TOP_PAD_": str(64 << 20), "THP_MEM_ALLOC_ENABLE": "1"}
+
+RIVALS = {  # name: modes, script, its flags, environment
+    "torch": (("train",), "torch_train.py", ["--layout", "contiguous"], {}),
+    "torch-nhwc": (("train", "infer"), "torch_{mode}.py", ["--layout", "channels_last"], {}),
+    "torch-tuned": (("train",), "torch_train.py", ["--layout", "contiguous"], TUNED),
+    "torch-nhwc-tuned": (("train", "infer"), "torch_{mode}.py", ["--layout", "channels_last"], TUNED),
+    "torch-compile": (("train", "infer"), "torch_{mode}.py", ["--layout", "channels_last", "--compile"], TUNED),
+    "onnxruntime": (("infer",), "onnxruntime_infer.py", [], {}),
+    "openvino": (("infer",), "openvino_infer.py", [], {}),
+}
+
+
+def rival(a, name, case, threads):
+    c = CASES[case]
+    _, script, flags, env = RIVALS[name]
+    if script.startswith(("onnx", "openvino")):
+        flags = flags + ["--model", model(a, c)]
+    env = dict(env, TORCHINDUCTOR_CACHE_DIR=os.path.abspath("build/peers/cache"))
+    if a.isa:
+        env["ONEDNN_MAX_CPU_ISA"] = a.isa.upper()
+    command = [a.python, os.path.join(ROOT, "benchmarks", "rivals", script.format(mode=c.mode)), *c.flags(), "--batch",
+               str(c.batch), "--optimizer", c.optimizer, "--threads", str(threads), "--warmup", str(c.warmup), "--runs",
+               str(a.runs or c.runs)] + flags
+    return run_json(command, threads, env)
+
+
+def model(a, c):
+    """The net as an ONNX file, made once."""
+    path = os.path.join("build/peers/models", f"resnet18_{c.stem}_{c.size}_{c.classes}.onnx")
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        run_json([a.python, os.path.join(ROOT, "benchmarks", "rivals", "export_onnx.py"), *c.flags(), "--model", path], 2)
+    return path
+
+
+def measure(a, case, threads, rounds):
+    """{program: [row of each round]}; a program that failed once is gone."""
+    mine = {n: None for n in words(a.numerics)}
+    wanted = words(a.rivals) if a.rivals else list(RIVALS)
+    order = list(mine) + [r for r in wanted if CASES[case].mode in RIVALS[r][0]]
+    rows = {p: [] for p in order}
+    for i in range(a.rounds):
+        for p in order if i % 2 == 0 else order[::-1]:
+            if p not in rows:
+                continue
+            r = ours(a, case, p, threads) if p in mine else rival(a, p, case, threads)
+            if not r:
+                del rows[p]
+                continue
+            rows[p].append(r)
+            rounds.add(case, threads, i + 1, p, f"{r['images_per_second']:.2f}", f"{r['median_ms']:.3f}",
+                       f"{r['peak_rss_mb']:.0f}")
+    return {n: rows.pop(n) for n in mine if n in rows}, rows
+
+
+def rate(rows):
+    return statistics.median(r["images_per_second"] for r in rows)
+
+
+def memory(rows):
+    return statistics.median(r["peak_rss_mb"] for r in rows)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_arguments(ap)
+    ap.add_argument("--rivals", default="", help="list of " + ", ".join(RIVALS) + "; default: all that fit the case")
+    ap.add_argument("--python", default="build/peers/bin/python", help="the one that has the rivals")
+    ap.add_argument("--at-least", type=float, help="fail if a median ratio against the best rival is below")
+    a = ap.parse_args()
+    for r in words(a.rivals):
+        if r not in RIVALS:
+            sys.exit(f"--rivals {r}: not one of {', '.join(RIVALS)}")
+    if not os.path.exists(a.python):
+        sys.exit(f"{a.python} is not there: make peers")
+    before, bad = f"{machine()}; rounds: {a.rounds}; * is the best rival of its case\n", False
+    table = Table("case", "threads", "ours", "images/s", "MB", "rival", "images/s", "MB", "ratio", "from", "to")
+    rounds = Table("case", "threads", "round", "program", "images/s", "ms", "peak MB")
+    for case in cases(a.cases):
+        before += f"- {case}: {CASES[case].describe()}\n"
+        print(f"\n{CASES[case].describe()}")
+        for threads in map(int, words(a.threads)):
+            rounds.head()
+            mine, rivals = measure(a, case, threads, rounds)
+            best = max(rivals, key=lambda r: rate(rivals[r]), default=None)
+            bad |= not best or not mine
+            table.head()
+            for n, own in mine.items():
+                for r, theirs in rivals.items():
+                    ratio = [x["images_per_second"] / y["images_per_second"] for x, y in zip(own, theirs)]
+                    table.add(case, threads, n, f"{rate(own):.1f}", f"{memory(own):.0f}", r + ("*" if r == best else ""),
+                              f"{rate(theirs):.1f}", f"{memory(theirs):.0f}", f"{statistics.median(ratio):.3f}",
+                              f"{min(ratio):.3f}", f"{max(ratio):.3f}")
+                    bad |= r == best and a.at_least is not None and not statistics.median(ratio) >= a.at_least
+            write_text(a.out, "peers.md", before + "\n" + table.markdown())
+            table.write_csv(a.out, "peers.csv")
+            rounds.write_csv(a.out, "peers-rounds.csv")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

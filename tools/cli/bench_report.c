@@ -1,0 +1,157 @@
+/*
+ * bench_report.c - what ./bench has measured, as text, JSON, CSV and a plot.
+ */
+#include "tools/cli/bench_report.h"
+
+#include "base/file.h"
+#include "tools/cli/plot.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct column { const char *key; double value; int digits; };
+#define COLUMNS 14
+
+static void columns(struct column c[COLUMNS], const struct bench_result *r)
+{
+    const struct column all[COLUMNS] = {
+        { "mean_ms", r->mean, 4 }, { "median_ms", r->median, 4 }, { "std_ms", r->std, 4 },
+        { "p50_ms", r->median, 4 }, { "p90_ms", r->p90, 4 }, { "p95_ms", r->p95, 4 },
+        { "p99_ms", r->p99, 4 }, { "min_ms", r->min, 4 }, { "max_ms", r->max, 4 },
+        { "images_per_second", r->images_per_second, 3 }, { "gflops", r->gflops, 3 },
+        { "peak_gflops_measured", r->peak_gflops, 1 }, { "peak_rss_mb", r->rss, 1 }, { NULL, 0, 0 },
+    };
+    memcpy(c, all, sizeof all);
+}
+
+int bench_knee(const struct bench_result *r, int count)
+{
+    double best = 0;
+    int batch = 0;
+    for (int i = 0; i < count; i++) best = RN_MAX(best, r[i].images_per_second);
+    for (int i = 0; i < count; i++)
+        if (r[i].images_per_second >= 0.95 * best && (!batch || r[i].batch < batch)) batch = r[i].batch;
+    return batch;
+}
+
+void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count)
+{
+    struct column c[COLUMNS];
+    rn_text_add(t, "{\"results\": [");
+    for (int i = 0; i < count; i++) {
+        rn_text_add(t, "%s\n  {\"mode\": \"%s\", \"arch\": \"%s\", \"image_size\": %d, \"batch\": %d, "
+                    "\"threads\": %d, \"numerics\": \"%s\", \"isa\": \"%s\"", i ? "," : "", opt_text(o, "mode"),
+                    opt_text(o, "arch"), (int)opt_int(o, "image-size"), r[i].batch, (int)opt_int(o, "threads"),
+                    opt_text(o, "numerics"), r[i].isa);
+        columns(c, &r[i]);
+        for (int k = 0; c[k].key; k++) {
+            rn_text_add(t, ", \"%s\": ", c[k].key);
+            rn_text_fixed(t, c[k].value, c[k].digits);
+        }
+        rn_text_add(t, "}");
+    }
+    rn_text_add(t, "\n], \"knee_batch\": %d}\n", bench_knee(r, count));
+}
+
+static void add_csv(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count)
+{
+    struct column c[COLUMNS];
+    rn_text_add(t, "mode,arch,image_size,batch,threads,numerics,isa");
+    columns(c, &r[0]);
+    for (int k = 0; c[k].key; k++) rn_text_add(t, ",%s", c[k].key);
+    for (int i = 0; i < count; i++) {
+        rn_text_add(t, "\n%s,%s,%d,%d,%d,%s,%s", opt_text(o, "mode"), opt_text(o, "arch"),
+                    (int)opt_int(o, "image-size"), r[i].batch, (int)opt_int(o, "threads"), opt_text(o, "numerics"),
+                    r[i].isa);
+        columns(c, &r[i]);
+        for (int k = 0; c[k].key; k++) {
+            rn_text_add(t, ",");
+            rn_text_fixed(t, c[k].value, c[k].digits);
+        }
+    }
+    rn_text_add(t, "\n");
+}
+
+void bench_add_title(struct rn_text *t, const struct opt_set *o)
+{
+    rn_text_add(t, "%s, %s, %s stem, %dx%d, %d classes, %s, %d threads, %s\n%6s %11s %9s %11s %11s %11s %9s %8s\n",
+                opt_text(o, "mode"), opt_text(o, "arch"), opt_text(o, "stem"), (int)opt_int(o, "image-size"),
+                (int)opt_int(o, "image-size"), (int)opt_int(o, "num-classes"), opt_text(o, "numerics"),
+                (int)opt_int(o, "threads"), opt_switch(o, "data-free") ? "synthetic input" : opt_text(o, "data"),
+                "batch", "median ms", "std ms", "p95 ms", "images/s", "GFLOP/s", "of peak", "peak MB");
+}
+
+void bench_add_row(struct rn_text *t, const struct bench_result *r)
+{
+    char a[6][RN_NUMBER_CHARS];
+    rn_text_add(t, "%6d %11s %9s %11s %11s %11s ", r->batch, rn_fixed_text(a[0], r->median, 3),
+                rn_fixed_text(a[1], r->std, 3), rn_fixed_text(a[2], r->p95, 3),
+                rn_fixed_text(a[3], r->images_per_second, 1), rn_fixed_text(a[4], r->gflops, 1));
+    if (r->peak_gflops > 0) rn_text_add(t, "%7s %%", rn_fixed_text(a[5], 100 * r->gflops / r->peak_gflops, 1));
+    else rn_text_add(t, "%9s", "-");
+    rn_text_add(t, " %8s\n", rn_fixed_text(a[0], r->rss, 1));
+}
+
+static rn_status write_csv(const struct opt_set *o, const struct bench_result *r, int count)
+{
+    struct rn_text t = { 0 };
+    add_csv(&t, o, r, count);
+    rn_status status = rn_text_status(&t);
+    if (!status) status = rn_file_write(opt_text(o, "csv"), t.data, t.length);
+    rn_text_free(&t);
+    return status;
+}
+
+/* Images a second on the left, milliseconds on the right, over the batch size. */
+static rn_status write_plot(const struct opt_set *o, const struct bench_result *r, int count)
+{
+    double x[BENCH_SIZES], rate[BENCH_SIZES], median[BENCH_SIZES], p95[BENCH_SIZES];
+    int order[BENCH_SIZES];
+    char title[160];
+    for (int i = 0; i < count; i++) {
+        int k = i;
+        for (; k > 0 && r[order[k - 1]].batch > r[i].batch; k--) order[k] = order[k - 1];
+        order[k] = i;
+    }
+    for (int i = 0; i < count; i++) {
+        const struct bench_result *b = &r[order[i]];
+        x[i] = b->batch;
+        rate[i] = b->images_per_second;
+        median[i] = b->median;
+        p95[i] = b->p95;
+    }
+    snprintf(title, sizeof title, "%s, %s, %s, %d threads", opt_text(o, "mode"), opt_text(o, "arch"),
+             opt_text(o, "numerics"), (int)opt_int(o, "threads"));
+    const struct tool_chart charts[] = {
+        { title, "batch", "images/s", { { "median call; dashed: knee", x, rate, count } }, 1,
+          bench_knee(r, count) },
+        { "one call", "batch", "ms",
+          { { "median", x, median, count }, { "95th percentile", x, p95, count } }, 2, 0 },
+    };
+    return tool_plot_write(opt_text(o, "plot"), charts, RN_COUNT(charts));
+}
+
+static rn_status check_file(const char *path)
+{
+    struct rn_writer w;
+    rn_status status = rn_writer_open(&w, path);
+    if (!status) rn_writer_abort(&w);
+    return status;
+}
+
+rn_status bench_check_files(const struct opt_set *o)
+{
+    if (opt_given(o, "plot") && opt_given(o, "csv") && !strcmp(opt_text(o, "plot"), opt_text(o, "csv")))
+        return rn_fail(RN_EUSAGE, "--csv and --plot: both would be written to %s", opt_text(o, "csv"));
+    rn_status status = opt_given(o, "plot") ? tool_plot_check(opt_text(o, "plot")) : RN_OK;
+    if (!status && opt_given(o, "plot")) status = check_file(opt_text(o, "plot"));
+    if (!status && opt_given(o, "csv")) status = check_file(opt_text(o, "csv"));
+    return status;
+}
+
+rn_status bench_write_files(const struct opt_set *o, const struct bench_result *r, int count)
+{
+    rn_status status = opt_given(o, "csv") ? write_csv(o, r, count) : RN_OK;
+    if (!status && opt_given(o, "plot")) status = write_plot(o, r, count);
+    return status;
+}

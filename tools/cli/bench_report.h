@@ -1,0 +1,32 @@
+/* bench_report.h - what ./bench has measured, as text, JSON, CSV and a plot. */
+#ifndef RN_CLI_BENCH_REPORT_H
+#define RN_CLI_BENCH_REPORT_H
+
+#include "tools/cli/options.h"
+
+#include "base/text.h"
+
+#define BENCH_SIZES 64 /* results at most */
+
+/* One batch size; times in milliseconds, rss in MB of 2^20 bytes. */
+struct bench_result {
+    int batch;
+    char isa[16];
+    double mean, median, std, p90, p95, p99, min, max;
+    double images_per_second, gflops, peak_gflops, rss;
+};
+
+/* The settings of `o` belong to every result. */
+void bench_add_title(struct rn_text *t, const struct opt_set *o);
+void bench_add_row(struct rn_text *t, const struct bench_result *r);
+void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count);
+
+/* The smallest batch with 95 % of the best images a second. */
+int bench_knee(const struct bench_result *r, int count);
+
+/* That the files of --csv and --plot can be written, before anything is measured; leaves nothing behind. */
+rn_status bench_check_files(const struct opt_set *o);
+/* Writes them, each whole or not at all. */
+rn_status bench_write_files(const struct opt_set *o, const struct bench_result *r, int count);
+
+#endif /* RN_CLI_BENCH_REPORT_H */
