@@ -88,16 +88,26 @@ static void release(const struct operands *x, const struct tool_device *d)
         if (memory[i]) d->ops->release(d->dev, memory[i]);
 }
 
+struct call { int pass; const struct operands *x; const struct tool_device *d; const struct rn_conv_shape *s; };
+
+static void pass_body(void *arg)
+{
+    const struct call *c = arg;
+    const struct operands *x = c->x;
+    const struct rn_ops *ops = c->d->ops;
+    void *dev = c->d->dev;
+    if (c->pass == FORWARD) ops->conv2d_forward(dev, x->dst, x->src, x->packed[0], NULL, c->s, x->workspace);
+    else if (c->pass == DATA)
+        ops->conv2d_backward_data(dev, x->src, x->dst, x->packed[1], NULL, c->s, x->workspace);
+    else ops->conv2d_backward_weights(dev, x->dweights, NULL, x->src, x->dst, c->s, x->workspace);
+    ops->sync(dev);
+}
+
+/* As in a net: inside `run`, where the workers stand by. */
 static void call(int pass, const struct operands *x, const struct tool_device *d, const struct rn_conv_shape *s)
 {
-    const struct rn_ops *ops = d->ops;
-    if (pass == FORWARD)
-        ops->conv2d_forward(d->dev, x->dst, x->src, x->packed[0], NULL, s, x->workspace);
-    else if (pass == DATA)
-        ops->conv2d_backward_data(d->dev, x->src, x->dst, x->packed[1], NULL, s, x->workspace);
-    else
-        ops->conv2d_backward_weights(d->dev, x->dweights, NULL, x->src, x->dst, s, x->workspace);
-    ops->sync(d->dev);
+    struct call c = { pass, x, d, s };
+    d->ops->run(d->dev, pass_body, &c);
 }
 
 static int compare(const void *a, const void *b)
