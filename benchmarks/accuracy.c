@@ -4,12 +4,16 @@
  * Every different convolution of a net, forward and both gradients, on normal random operands (weights
  * with the deviation of their initial values) under many seeds, beside the same sums in double.  The
  * error of a pass is the difference in root mean square over all seeds, and the largest one, both divided
- * by the root mean square of the exact result.  Where two numerics give the same bits the second has "=".
+ * by the root mean square of the exact result.  Where a numerics gives the bits of fp32 it has "=".
+ *
+ * The error of bf16 is first of all that its operands are rounded; with --rounded they are drawn as numbers
+ * that bf16 has, so that what is left is the error of its sums and, of a tensor, of the last rounding.
  */
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/real.h"
 #include "base/threads.h"
 #include "net/graph.h"
 #include "tools/cli/options.h"
@@ -21,14 +25,12 @@
 static const struct opt rows[] = {
     { "batch-size", OPT_INT, "4", 1, 64, NULL, "N", "images a call", "Measurement" },
     { "seeds", OPT_INT, "20", 1, 100000, NULL, "N", "draws of random operands", "Measurement" },
-    { "stem", OPT_CHOICE, "cifar", 0, 0, "imagenet|cifar|cifar-pool|3x3s2|deep", NULL, "first layers", "Net" },
-    { "image-size", OPT_INT, "32", 32, 4096, NULL, "N", "height and width given to the net", "Net" },
-    { "num-classes", OPT_INT, "10", 2, 100000, NULL, "N", "outputs", "Net" },
+    { "rounded", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "operands are numbers that bf16 has", "Measurement" },
 };
 
 enum { FORWARD, DATA, WEIGHTS, PASSES };
 static const char *const pass_names[PASSES] = { "forward", "data gradient", "weight gradient" };
-static const char *const numerics[] = { "fp32", "fp32-winograd" };
+static const char *const numerics[] = { "fp32", "fp32-winograd", "bf16" };
 #define NUMERICS ((int)RN_COUNT(numerics))
 
 struct error { double squares, worst; };
@@ -40,7 +42,7 @@ struct work {
     double *exact[PASSES];
     double squares[PASSES];           /* of the exact results, all seeds */
     struct error error[NUMERICS][PASSES];
-    uint64_t different[PASSES];       /* elements whose bits depend on the numerics */
+    bool own[NUMERICS][PASSES];       /* other bits than the first numerics */
 };
 
 static size_t elements(const struct rn_conv_shape *s, int pass)
@@ -192,7 +194,7 @@ static void compare(struct error *e, const float *out, const double *exact, size
 
 #define BLOCK 4096 /* numbers drawn from one key */
 
-struct draw { float *out; size_t count; double deviation; uint64_t seed; uint32_t tensor; };
+struct draw { float *out; size_t count; double deviation; uint64_t seed; uint32_t tensor; bool rounded; };
 
 static void draw_task(void *arg, int64_t block, int worker)
 {
@@ -200,20 +202,26 @@ static void draw_task(void *arg, int64_t block, int worker)
     struct rn_random r = rn_random(d->seed, RN_RANDOM_TEST, d->tensor, (uint32_t)block);
     size_t begin = (size_t)block * BLOCK, end = RN_MIN(begin + BLOCK, d->count);
     (void)worker;
-    for (size_t i = begin; i < end; i++) d->out[i] = (float)(rn_random_normal(&r) * d->deviation);
+    for (size_t i = begin; i < end; i++) {
+        float x = (float)(rn_random_normal(&r) * d->deviation);
+        d->out[i] = d->rounded ? rn_round_bf16(x) : x;
+    }
 }
 
-static void draw(struct work *k, uint64_t seed, int threads)
+static void draw(struct work *k, uint64_t seed, bool rounded, int threads)
 {
     const struct rn_conv_shape *s = &k->s;
-    struct draw d[] = { { k->x, elements(s, DATA), 1, seed, 0 }, { k->dy, elements(s, FORWARD), 1, seed, 1 },
-                        { k->w, elements(s, WEIGHTS), sqrt(2.0 / ((double)s->K * s->R * s->S)), seed, 2 } };
+    double deviation = sqrt(2.0 / ((double)s->K * s->R * s->S));
+    struct draw d[] = { { k->x, elements(s, DATA), 1, seed, 0, rounded },
+                        { k->dy, elements(s, FORWARD), 1, seed, 1, rounded },
+                        { k->w, elements(s, WEIGHTS), deviation, seed, 2, rounded } };
     for (size_t t = 0; t < RN_COUNT(d); t++)
         rn_parallel(threads, (int64_t)((d[t].count + BLOCK - 1) / BLOCK), draw_task, &d[t]);
 }
 
-static rn_status measure(struct work *k, const struct device d[NUMERICS], int threads, int seeds)
+static rn_status measure(struct work *k, const struct device d[NUMERICS], const struct opt_set *o)
 {
+    int threads = (int)opt_int(o, "threads"), seeds = (int)opt_int(o, "seeds");
     float *out[NUMERICS][PASSES];
     bool memory = true;
     k->x = rn_alloc_array(elements(&k->s, DATA), sizeof(float));
@@ -226,14 +234,15 @@ static rn_status measure(struct work *k, const struct device d[NUMERICS], int th
     }
     rn_status status = memory && k->x && k->w && k->dy ? RN_OK : RN_ENOMEM;
     for (int seed = 0; seed < seeds && !status; seed++) {
-        draw(k, (uint64_t)seed, threads);
+        draw(k, (uint64_t)seed, opt_switch(o, "rounded"), threads);
         status = compute_exact(k, threads);
         for (int m = 0; m < NUMERICS && !status; m++) status = compute(out[m], &d[m], k);
         for (int p = 0; p < PASSES && !status; p++) {
-            for (int m = 0; m < NUMERICS; m++)
-                compare(&k->error[m][p], out[m][p], k->exact[p], elements(&k->s, p));
-            for (size_t i = 0; i < elements(&k->s, p); i++)
-                k->different[p] += memcmp(&out[0][p][i], &out[1][p][i], sizeof(float)) != 0;
+            size_t count = elements(&k->s, p);
+            for (int m = 0; m < NUMERICS; m++) {
+                compare(&k->error[m][p], out[m][p], k->exact[p], count);
+                k->own[m][p] |= m == 0 || memcmp(out[0][p], out[m][p], count * sizeof(float)) != 0;
+            }
         }
     }
     for (int p = 0; p < PASSES; p++) {
@@ -253,7 +262,7 @@ static void print(const struct work *k)
         printf("| %d > %d, %dx%d /%d, %d x %d | %s |", s->C, s->K, s->R, s->S, s->stride, s->H, s->W,
                pass_names[p]);
         for (int m = 0; m < NUMERICS; m++)
-            if (m == 0 || k->different[p])
+            if (k->own[m][p])
                 printf(" %.1e | %.1e |", sqrt(k->error[m][p].squares / k->squares[p]), k->error[m][p].worst);
             else
                 printf(" = | = |");
@@ -262,28 +271,32 @@ static void print(const struct work *k)
     fflush(stdout);
 }
 
+static void head(const struct opt_set *o)
+{
+    printf("Batch %d, %d seeds%s.\n\n| convolution, map | pass |", (int)opt_int(o, "batch-size"),
+           (int)opt_int(o, "seeds"), opt_switch(o, "rounded") ? ", operands rounded to bf16" : "");
+    for (int m = 0; m < NUMERICS; m++) printf(" %s: rms | largest |", numerics[m]);
+    printf("\n|---|---|");
+    for (int m = 0; m < NUMERICS; m++) printf("---|---|");
+    printf("\n");
+}
+
 static rn_status run(const struct opt_set *o)
 {
     struct rn_graph g = { 0 };
-    struct rn_net_config c = { .image_size = (int)opt_int(o, "image-size"), .batch = 1, .eval_batch = 1,
-                               .upsample = (int)opt_int(o, "upsample") };
+    struct rn_net_config c = { .batch = 1, .eval_batch = 1 };
     struct device d[NUMERICS] = { { 0 } };
     struct rn_conv_shape seen[64];
-    enum rn_stem stem;
-    int threads = (int)opt_int(o, "threads"), seeds = (int)opt_int(o, "seeds"), count = 0;
-    rn_status status = rn_stem_parse(&stem, opt_text(o, "stem"));
-    if (!status) status = rn_arch_named(&c.arch, opt_text(o, "arch"), stem, (int)opt_int(o, "num-classes"));
+    int threads = (int)opt_int(o, "threads"), count = 0;
+    rn_status status = tool_net(&c, o);
     if (!status) status = rn_graph_build(&g, &c);
     for (int m = 0; m < NUMERICS && !status; m++) {
         struct rn_device_options options = { .threads = threads, .isa = opt_text(o, "isa"),
                                              .numerics = numerics[m] };
-        status = rn_backend_find(&d[m].ops, opt_text(o, "backend"));
+        status = rn_backend_find(&d[m].ops, opt_text(o, "backend"), numerics[m]);
         if (!status) status = d[m].ops->open(&d[m].dev, &options);
     }
-    if (!status)
-        printf("Batch %d, %d seeds.\n\n"
-               "| convolution, map | pass | fp32: rms | largest | fp32-winograd: rms | largest |\n"
-               "|---|---|---|---|---|---|\n", (int)opt_int(o, "batch-size"), seeds);
+    if (!status) head(o);
     for (int i = 0; i < g.nodes && !status; i++) {
         struct work k = { .s = g.node[i].u.conv };
         int same = 0;
@@ -292,7 +305,7 @@ static rn_status run(const struct opt_set *o)
         while (same < count && memcmp(&seen[same], &k.s, sizeof k.s)) same++;
         if (same < count || count == (int)RN_COUNT(seen)) continue;
         seen[count++] = k.s;
-        status = measure(&k, d, threads, seeds);
+        status = measure(&k, d, o);
         if (!status) print(&k);
     }
     for (int m = 0; m < NUMERICS; m++)
@@ -303,14 +316,10 @@ static rn_status run(const struct opt_set *o)
 
 int main(int argc, char **argv)
 {
-    struct opt_set o;
-    opt_begin(&o, "accuracy", "measures the error of convolutions against double");
-    opt_add(&o, opt_net, opt_net_count);
-    opt_add(&o, rows, RN_COUNT(rows));
-    opt_add(&o, opt_common, opt_common_count);
-    rn_status status = opt_parse(&o, argc, argv);
-    if (!status && opt_switch(&o, "help")) opt_print_help(&o);
-    else if (!status) status = run(&o);
-    opt_end(&o);
-    return tool_exit("accuracy", status);
+    const struct tool accuracy = {
+        .name = "accuracy", .summary = "measures the error of convolutions against double", .run = run,
+        .table = { { opt_net, opt_net_count }, { opt_net_cifar, opt_net_cifar_count },
+                   { rows, RN_COUNT(rows) }, { opt_common, opt_common_count } },
+    };
+    return tool_main(&accuracy, argc, argv);
 }

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/real.h"
 #include "base/threads.h"
 #include "net/graph.h"
 #include "observe/observe.h"
@@ -23,10 +24,6 @@
 static const struct opt rows[] = {
     { "batch-size", OPT_INT, "128", 1, 65536, NULL, "N", "images a call", "Measurement" },
     { "runs", OPT_INT, "5", 1, 1000, NULL, "N", "calls that are timed", "Measurement" },
-    { "stem", OPT_CHOICE, "cifar", 0, 0, "imagenet|cifar|cifar-pool|3x3s2|deep", NULL, "first layers",
-      "Net" },
-    { "image-size", OPT_INT, "32", 32, 4096, NULL, "N", "height and width given to the net", "Net" },
-    { "num-classes", OPT_INT, "10", 2, 100000, NULL, "N", "outputs", "Net" },
 };
 
 #define COLD ((size_t)96 << 20) /* bytes: more than a cache holds */
@@ -37,7 +34,7 @@ static const struct opt rows[] = {
 struct bench {
     struct tool_device d;
     int runs;
-    float *x, *y, *g, *h;  /* tensors; x holds numbers, g small ones */
+    float *x, *y, *g, *h;  /* tensors, or floats; x holds numbers, g small ones */
     float *scale[4];       /* channels */
     double *saved;
     uint8_t *index;
@@ -49,6 +46,7 @@ struct bench {
     struct rn_pool_shape pool;
     struct rn_loss_shape loss;
     size_t count;          /* of a flat call */
+    double element;        /* bytes of one of a tensor */
     double total;          /* ms of a step */
 };
 
@@ -176,7 +174,7 @@ static void measure_bn(struct bench *b, int times)
 {
     static const char *const post[] = { "", "+relu", "+add+relu" };
     const struct rn_bn_shape *s = &b->bn;
-    double tensor = 4.0 * s->N * s->C * s->H * s->W;
+    double tensor = b->element * s->N * s->C * s->H * s->W;
     int sum = s->post == RN_POST_ADD_RELU;
     char name[80], where[40];
     snprintf(where, sizeof where, "%s %d@%d", post[s->post], s->C, s->H);
@@ -191,8 +189,8 @@ static void measure_bn(struct bench *b, int times)
 static void measure_pool(struct bench *b, bool max)
 {
     const struct rn_pool_shape *s = &b->pool;
-    double in = 4.0 * s->N * s->C * s->H * s->W, out = 4.0 * s->N * s->C * s->P * s->Q;
-    double bytes = in + (max ? 1.25 : 1) * out;
+    double in = (double)s->N * s->C * s->H * s->W, out = (double)s->N * s->C * s->P * s->Q;
+    double bytes = b->element * (in + out) + (max ? out : 0);
     measure(b, max ? "max-pool" : "global average", max ? maxpool : avgpool, bytes, 1);
     measure(b, max ? "max-pool back" : "global average back", max ? maxpool_back : avgpool_back, bytes,
             1);
@@ -207,7 +205,7 @@ static void measure_flat(struct bench *b, size_t count)
     measure(b, "SGD", sgd, 5 * bytes, 1);
     measure(b, "AdamW", adamw, 7 * bytes, 0);
     measure(b, "accumulate", accumulate, 3 * bytes, 0);
-    measure(b, "ReLU", relu, 2 * bytes, 0);
+    measure(b, "ReLU", relu, 2 * b->element * (double)count, 0);
 }
 
 /* -- a net ---------------------------------------------------------------------------------------- */
@@ -237,10 +235,11 @@ static rn_status allocate(struct bench *b, const struct rn_graph *g, int batch)
     for (int i = 0; i < 4; i++) b->scale[i] = b->memory[4 + i];
     b->saved = b->memory[8], b->index = b->memory[9], b->labels = b->memory[10];
     b->workspace = b->memory[11], b->cold = b->memory[12], b->source = b->memory[13];
+    b->element = (double)b->d.ops->tensor_bytes(b->d.dev, batch, MAX_CHANNELS, 1, 1) / batch / MAX_CHANNELS;
     struct rn_random r = rn_random(42, RN_RANDOM_TEST, 0, 0);
-    for (size_t k = 0; k < largest; k++) {
-        b->x[k] = (float)(2 * rn_random_uniform(&r) - 1);
-        b->g[k] = b->x[k] * 0.01f;
+    for (size_t k = 0; k < largest; k++) { /* with nothing in the lower halves: bf16 tensors as well */
+        b->x[k] = rn_round_bf16((float)(2 * rn_random_uniform(&r) - 1));
+        b->g[k] = rn_round_bf16(b->x[k] * 0.01f);
     }
     for (int c = 0; c < MAX_CHANNELS; c++) b->scale[0][c] = 1;
     memset(b->source, 1, COLD);
@@ -265,7 +264,7 @@ static void measure_node(struct bench *b, const struct rn_graph *g, int i, int b
     switch (n->kind) {
     case RN_NODE_INPUT:
         b->pool = (struct rn_pool_shape){ .N = batch, .C = n->C, .H = n->H, .W = n->W };
-        measure(b, "images to the layout", tensor_set, 8.0 * batch * (double)elements(n), 1);
+        measure(b, "images to the layout", tensor_set, (4 + b->element) * batch * (double)elements(n), 1);
         break;
     case RN_NODE_BN:
         for (int k = 0; k < i; k++)
@@ -290,13 +289,9 @@ static rn_status run(const struct opt_set *o)
 {
     struct bench b = { .runs = (int)opt_int(o, "runs") };
     struct rn_graph g = { 0 };
-    struct rn_net_config c = { .image_size = (int)opt_int(o, "image-size"),
-                               .upsample = (int)opt_int(o, "upsample"), .batch = 1, .eval_batch = 1 };
+    struct rn_net_config c = { .batch = 1, .eval_batch = 1 };
     int batch = (int)opt_int(o, "batch-size");
-    enum rn_stem stem;
-    rn_status status = rn_stem_parse(&stem, opt_text(o, "stem"));
-    if (!status)
-        status = rn_arch_named(&c.arch, opt_text(o, "arch"), stem, (int)opt_int(o, "num-classes"));
+    rn_status status = tool_net(&c, o);
     if (!status) status = rn_graph_build(&g, &c);
     if (!status) status = tool_device_open(&b.d, o);
     if (!status) status = allocate(&b, &g, batch);
@@ -320,13 +315,10 @@ static rn_status run(const struct opt_set *o)
 
 int main(int argc, char **argv)
 {
-    struct opt_set o;
-    opt_begin(&o, "between", "times everything between the convolutions of a net");
-    opt_add(&o, opt_net, opt_net_count);
-    opt_add(&o, rows, RN_COUNT(rows));
-    opt_add(&o, opt_common, opt_common_count);
-    rn_status status = opt_parse(&o, argc, argv);
-    if (!status) status = run(&o);
-    opt_end(&o);
-    return tool_exit("between", status);
+    const struct tool between = {
+        .name = "between", .summary = "times everything between the convolutions of a net", .run = run,
+        .table = { { opt_net, opt_net_count }, { opt_net_cifar, opt_net_cifar_count },
+                   { rows, RN_COUNT(rows) }, { opt_common, opt_common_count } },
+    };
+    return tool_main(&between, argc, argv);
 }

@@ -38,8 +38,8 @@ CASES = {
 def add_arguments(ap):
     ap.add_argument("--cases", default="all", help="all, train, infer or a list of " + ", ".join(CASES))
     ap.add_argument("--threads", default="1,2", help="list of thread counts")
-    ap.add_argument("--numerics", default="fp32,fp32-winograd", help="list of ours; for inference also fp32+fold and so on")
-    ap.add_argument("--isa", default="", help="caps the instruction set of both sides: avx2")
+    ap.add_argument("--numerics", default="fp32,fp32-winograd,bf16", help="list of ours; for inference also fp32+fold and so on")
+    ap.add_argument("--isa", default="", help="caps the instruction set of both sides: avx2, avx512, amx")
     ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--runs", type=int, help="calls that are timed, instead of the case's")
     ap.add_argument("--bench", default="./bench", help="our program")

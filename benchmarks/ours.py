@@ -5,7 +5,8 @@
 
 Each figure is a process of its own; with several rounds the median of the rounds.  The share is of the
 fused multiply-add peak that ./bench measures at its end, FLOPs counted as direct convolution with padding:
-Winograd does fewer, so its share may pass 100 %.  Tables go to build/bench/ours.md and .csv as well.
+Winograd does fewer, so its share may pass 100 %; tile units have another peak, so with them there is no share.
+bf16 is there on every CPU.  Tables go to build/bench/ours.md and .csv as well.
 """
 import argparse
 import statistics
@@ -35,10 +36,11 @@ def measure(a, table, name):
 
 
 def layers(a, name):
-    """The text of the layers' table, for every numerics, with the most threads asked for."""
+    """The text of the layers' table, for every numerics, with the most threads asked for; bf16 beside fp32."""
     c, threads, text = CASES[name], max(map(int, words(a.threads))), ""
     for numerics in words(a.numerics):
         command = [a.layers, *c.flags(), "--batch-size", str(c.batch), "--threads", str(threads), "--numerics", numerics]
+        command += ["--beside", "fp32"] if numerics == "bf16" else []
         command += (["--isa", a.isa] if a.isa else []) + (["--pass", "forward"] if c.mode == "infer" else [])
         text += f"{name}, {numerics}\n{run(command, threads) or 'failed'}\n"
     print("\n" + text, end="", flush=True)

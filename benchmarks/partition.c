@@ -23,10 +23,6 @@ static const struct opt rows[] = {
     { "batch-size", OPT_INT, "128", 1, 65536, NULL, "N", "images a step", "Measurement" },
     { "runs", OPT_INT, "2", 1, 100, NULL, "N", "steps of a team; of a task the least time counts",
       "Measurement" },
-    { "stem", OPT_CHOICE, "cifar", 0, 0, "imagenet|cifar|cifar-pool|3x3s2|deep", NULL, "first layers",
-      "Net" },
-    { "image-size", OPT_INT, "32", 32, 4096, NULL, "N", "height and width given to the net", "Net" },
-    { "num-classes", OPT_INT, "10", 2, 100000, NULL, "N", "outputs", "Net" },
 };
 
 static const int team_sizes[] = { 1, 2, 4, 8, 16, 32, 64 };
@@ -93,7 +89,7 @@ static void watch(void *arg, int64_t tasks, rn_task *task, void *task_arg)
 
 static const struct rn_ops *real;
 
-static void forward(void *dev, float *dst, const float *src, const void *packed, const float *bias,
+static void forward(void *dev, void *dst, const void *src, const void *packed, const float *bias,
                     const struct rn_conv_shape *s, void *workspace)
 {
     seen.part = FORWARD;
@@ -101,8 +97,8 @@ static void forward(void *dev, float *dst, const float *src, const void *packed,
     seen.part = OTHER;
 }
 
-static void forward_bn(void *dev, float *dst, float *x, double *saved, const float *src,
-                       const void *packed, const float *add, const float *gamma, const float *beta,
+static void forward_bn(void *dev, void *dst, void *x, double *saved, const void *src,
+                       const void *packed, const void *add, const float *gamma, const float *beta,
                        const struct rn_conv_shape *s, const struct rn_bn_shape *bn, void *workspace)
 {
     seen.part = FORWARD;
@@ -110,24 +106,24 @@ static void forward_bn(void *dev, float *dst, float *x, double *saved, const flo
     seen.part = OTHER;
 }
 
-static void backward_data(void *dev, float *dsrc, const float *ddst, const void *packed,
-                          const float *add, const struct rn_conv_shape *s, void *workspace)
+static void backward_data(void *dev, void *dsrc, const void *ddst, const void *packed,
+                          const void *add, const struct rn_conv_shape *s, void *workspace)
 {
     seen.part = DATA;
     real->conv2d_backward_data(dev, dsrc, ddst, packed, add, s, workspace);
     seen.part = OTHER;
 }
 
-static void backward_weights(void *dev, float *dweights, float *dbias, const float *src,
-                             const float *ddst, const struct rn_conv_shape *s, void *workspace)
+static void backward_weights(void *dev, float *dweights, float *dbias, const void *src,
+                             const void *ddst, const struct rn_conv_shape *s, void *workspace)
 {
     seen.part = WEIGHTS;
     real->conv2d_backward_weights(dev, dweights, dbias, src, ddst, s, workspace);
     seen.part = OTHER;
 }
 
-static void backward_bn(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                        const float *ddst, const float *dst, const float *src, const double *saved,
+static void backward_bn(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                        const void *ddst, const void *dst, const void *src, const double *saved,
                         const float *gamma, const float *beta, const struct rn_bn_shape *s,
                         void *workspace)
 {
@@ -174,14 +170,9 @@ static void watched_step(struct step *x, const struct rn_ops *ops, void *dev, bo
 
 static rn_status make_step(struct step *x, const struct opt_set *o, const struct rn_ops *ops, void *dev)
 {
-    struct rn_net_config c = { .image_size = (int)opt_int(o, "image-size"),
-                               .upsample = (int)opt_int(o, "upsample"), .batch = x->batch,
-                               .eval_batch = 1 };
+    struct rn_net_config c = { .batch = x->batch, .eval_batch = 1 };
+    rn_status status = tool_net(&c, o);
     size_t pixels = (size_t)x->batch * 3 * (size_t)c.image_size * (size_t)c.image_size;
-    enum rn_stem stem;
-    rn_status status = rn_stem_parse(&stem, opt_text(o, "stem"));
-    if (!status)
-        status = rn_arch_named(&c.arch, opt_text(o, "arch"), stem, (int)opt_int(o, "num-classes"));
     if (!status) status = rn_net_create(&x->net, &c, ops, dev);
     if (status) return status;
     rn_net_init(x->net, 42);
@@ -293,14 +284,11 @@ static rn_status run(const struct opt_set *o)
 
 int main(int argc, char **argv)
 {
-    struct opt_set o;
-    opt_begin(&o, "partition", "simulates how a training step falls into tasks on up to 64 threads");
-    opt_add(&o, opt_net, opt_net_count);
-    opt_add(&o, rows, RN_COUNT(rows));
-    opt_add(&o, opt_common, opt_common_count);
-    rn_status status = opt_parse(&o, argc, argv);
-    if (!status && opt_switch(&o, "help")) opt_print_help(&o);
-    else if (!status) status = run(&o);
-    opt_end(&o);
-    return tool_exit("partition", status);
+    const struct tool partition = {
+        .name = "partition", .run = run,
+        .summary = "simulates how a training step falls into tasks on up to 64 threads",
+        .table = { { opt_net, opt_net_count }, { opt_net_cifar, opt_net_cifar_count },
+                   { rows, RN_COUNT(rows) }, { opt_common, opt_common_count } },
+    };
+    return tool_main(&partition, argc, argv);
 }

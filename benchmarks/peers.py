@@ -6,7 +6,9 @@
 A round runs every program of a case once, each in a process of its own, ours and the rivals in turn first,
 so that what else the machine does falls on all; what counts is the ratio within a round, and its median over the
 rounds.  All get the same net, batch, optimiser and thread count, synthetic data in memory, and calls to warm
-up that are not counted.  Rivals run in build/peers (`make peers`); a rival that fails is said and left out.
+up that are not counted.  bf16 is held against rivals in bf16, the others against rivals in float32; a CPU
+without a bf16 unit runs these cases too, only slowly, but for OpenVINO, which then has no bf16.  Rivals run in
+build/peers (`make peers`); a rival that fails is said and left out.
 Tables go to build/bench/peers.md and .csv, every single measurement to build/bench/peers-rounds.csv.
 """
 import argparse
@@ -20,28 +22,40 @@ from common import CASES, ROOT, Table, add_arguments, cases, machine, ours, run_
 TUNED = {"MALLOC_MMAP_THRESHOLD_": str(16 << 30), "MALLOC_TRIM_THRESHOLD_": str(64 << 30),
          "MALLOC_TOP_PAD_": str(64 << 20), "THP_MEM_ALLOC_ENABLE": "1"}
 
-RIVALS = {  # name: modes, script, its flags, environment
-    "torch": (("train",), "torch_train.py", ["--layout", "contiguous"], {}),
-    "torch-nhwc": (("train", "infer"), "torch_{mode}.py", ["--layout", "channels_last"], {}),
-    "torch-tuned": (("train",), "torch_train.py", ["--layout", "contiguous"], TUNED),
-    "torch-nhwc-tuned": (("train", "infer"), "torch_{mode}.py", ["--layout", "channels_last"], TUNED),
-    "torch-compile": (("train", "infer"), "torch_{mode}.py", ["--layout", "channels_last", "--compile"], TUNED),
-    "onnxruntime": (("infer",), "onnxruntime_infer.py", [], {}),
-    "openvino": (("infer",), "openvino_infer.py", [], {}),
+FP32, BOTH = ("fp32",), ("fp32", "bf16")
+RIVALS = {  # name: modes, precisions, script, its flags, environment
+    "torch": (("train",), FP32, "torch_train.py", ["--layout", "contiguous"], {}),
+    "torch-nhwc": (("train", "infer"), FP32, "torch_{mode}.py", ["--layout", "channels_last"], {}),
+    "torch-tuned": (("train",), FP32, "torch_train.py", ["--layout", "contiguous"], TUNED),
+    "torch-nhwc-tuned": (("train", "infer"), BOTH, "torch_{mode}.py", ["--layout", "channels_last"], TUNED),
+    "torch-compile": (("train", "infer"), BOTH, "torch_{mode}.py", ["--layout", "channels_last", "--compile"], TUNED),
+    "onnxruntime": (("infer",), FP32, "onnxruntime_infer.py", [], {}),
+    "openvino": (("infer",), BOTH, "openvino_infer.py", [], {}),
 }
+ONEDNN = {"avx512": "AVX512_CORE_BF16", "amx": "AVX512_CORE_AMX"}  # its names of --isa, where they differ
 
 
-def rival(a, name, case, threads):
+def precision(numerics):
+    return "bf16" if numerics.startswith("bf16") else "fp32"
+
+
+def rivals_of(case, names, numerics):
+    """{label: (name, precision)} of the rivals of a case, in the precisions of our numerics."""
+    return {r if p == "fp32" else f"{r} {p}": (r, p) for p in dict.fromkeys(map(precision, numerics)) for r in names
+            if CASES[case].mode in RIVALS[r][0] and p in RIVALS[r][1]}
+
+
+def rival(a, name, prec, case, threads):
     c = CASES[case]
-    _, script, flags, env = RIVALS[name]
+    _, _, script, flags, env = RIVALS[name]
     if script.startswith(("onnx", "openvino")):
         flags = flags + ["--model", model(a, c)]
     env = dict(env, TORCHINDUCTOR_CACHE_DIR=os.path.abspath("build/peers/cache"))
     if a.isa:
-        env["ONEDNN_MAX_CPU_ISA"] = a.isa.upper()
+        env["ONEDNN_MAX_CPU_ISA"] = ONEDNN.get(a.isa, a.isa.upper())
     command = [a.python, os.path.join(ROOT, "benchmarks", "rivals", script.format(mode=c.mode)), *c.flags(), "--batch",
                str(c.batch), "--optimizer", c.optimizer, "--threads", str(threads), "--warmup", str(c.warmup), "--runs",
-               str(a.runs or c.runs)] + flags
+               str(a.runs or c.runs), "--precision", prec] + flags
     return run_json(command, threads, env)
 
 
@@ -54,17 +68,16 @@ def model(a, c):
     return path
 
 
-def measure(a, case, threads, rounds):
-    """{program: [row of each round]}; a program that failed once is gone."""
-    mine = {n: None for n in words(a.numerics)}
-    wanted = words(a.rivals) if a.rivals else list(RIVALS)
-    order = list(mine) + [r for r in wanted if CASES[case].mode in RIVALS[r][0]]
+def measure(a, case, threads, theirs, rounds):
+    """({numerics: [row of each round]}, {rival: [...]}); a program that failed once is gone."""
+    mine = words(a.numerics)
+    order = mine + list(theirs)
     rows = {p: [] for p in order}
     for i in range(a.rounds):
         for p in order if i % 2 == 0 else order[::-1]:
             if p not in rows:
                 continue
-            r = ours(a, case, p, threads) if p in mine else rival(a, p, case, threads)
+            r = ours(a, case, p, threads) if p in mine else rival(a, *theirs[p], case, threads)
             if not r:
                 del rows[p]
                 continue
@@ -94,20 +107,26 @@ def main():
             sys.exit(f"--rivals {r}: not one of {', '.join(RIVALS)}")
     if not os.path.exists(a.python):
         sys.exit(f"{a.python} is not there: make peers")
-    before, bad = f"{machine()}; rounds: {a.rounds}; * is the best rival of its case\n", False
+    before, bad = f"{machine()}; rounds: {a.rounds}; * is the best rival of its case and precision\n", False
     table = Table("case", "threads", "ours", "images/s", "MB", "rival", "images/s", "MB", "ratio", "from", "to")
     rounds = Table("case", "threads", "round", "program", "images/s", "ms", "peak MB")
     for case in cases(a.cases):
         before += f"- {case}: {CASES[case].describe()}\n"
         print(f"\n{CASES[case].describe()}")
+        asked = rivals_of(case, words(a.rivals) if a.rivals else list(RIVALS), words(a.numerics))
         for threads in map(int, words(a.threads)):
             rounds.head()
-            mine, rivals = measure(a, case, threads, rounds)
-            best = max(rivals, key=lambda r: rate(rivals[r]), default=None)
-            bad |= not best or not mine
+            mine, rivals = measure(a, case, threads, asked, rounds)
+            bad |= len(mine) < len(words(a.numerics))
             table.head()
             for n, own in mine.items():
-                for r, theirs in rivals.items():
+                same = {r: rows for r, rows in rivals.items() if asked[r][1] == precision(n)}
+                best = max(same, key=lambda r: rate(same[r]), default=None)
+                if not best:
+                    tried = any(p == precision(n) for _, p in asked.values())
+                    print(f"{n}: {'every rival failed' if tried else 'none of the rivals has ' + precision(n)}")
+                    bad |= tried
+                for r, theirs in same.items():
                     ratio = [x["images_per_second"] / y["images_per_second"] for x, y in zip(own, theirs)]
                     table.add(case, threads, n, f"{rate(own):.1f}", f"{memory(own):.0f}", r + ("*" if r == best else ""),
                               f"{rate(theirs):.1f}", f"{memory(theirs):.0f}", f"{statistics.median(ratio):.3f}",

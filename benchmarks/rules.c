@@ -51,9 +51,6 @@ void free_weights(const struct rn_cpu *cpu, float *dweights, const float *src, c
 static const struct opt rows[] = {
     { "batch-size", OPT_INT, "128", 1, 65536, NULL, "N", "images a step", "Measurement" },
     { "runs", OPT_INT, "5", 1, 1000, NULL, "N", "calls that are timed", "Measurement" },
-    { "stem", OPT_CHOICE, "cifar", 0, 0, "imagenet|cifar|cifar-pool|3x3s2|deep", NULL, "first layers", "Net" },
-    { "image-size", OPT_INT, "32", 32, 4096, NULL, "N", "height and width given to the net", "Net" },
-    { "num-classes", OPT_INT, "10", 2, 100000, NULL, "N", "outputs", "Net" },
 };
 
 enum { EXACT, FREE, THREADS, WAYS }; /* how a weight gradient is summed */
@@ -299,17 +296,14 @@ static rn_status run(const struct opt_set *o)
 {
     struct tool_device t = { 0 };
     struct rn_graph g = { 0 };
-    struct rn_net_config c = { .image_size = (int)opt_int(o, "image-size"), .batch = 1, .eval_batch = 1,
-                               .upsample = (int)opt_int(o, "upsample") };
+    struct rn_net_config c = { .batch = 1, .eval_batch = 1 };
     double gradients[WAYS + 1] = { 0 }, sums[2][2] = { { 0 } };
-    enum rn_stem stem;
-    rn_status status = rn_stem_parse(&stem, opt_text(o, "stem"));
-    if (!status) status = rn_arch_named(&c.arch, opt_text(o, "arch"), stem, (int)opt_int(o, "num-classes"));
+    rn_status status = tool_net(&c, o);
     if (!status) status = rn_graph_build(&g, &c);
     if (!status) status = tool_device_open(&t, o);
     struct device d = { t.ops, t.dev, t.threads };
     if (!status && (t.ops != &rn_ops_cpu || strcmp(t.ops->isa(t.dev), "avx512")))
-        status = rn_fail(RN_EUSAGE, "the float sums are written for the cpu backend with AVX-512");
+        status = rn_fail(RN_EUSAGE, "this is written for fp32 on the cpu backend with AVX-512");
     if (!status) status = measure_gradients(gradients, &d, &g, o);
     if (!status) status = measure_sums(sums, &d, &g, o);
     if (!status) {
@@ -328,14 +322,10 @@ static rn_status run(const struct opt_set *o)
 
 int main(int argc, char **argv)
 {
-    struct opt_set o;
-    opt_begin(&o, "rules", "measures what the rules that keep the bits cost");
-    opt_add(&o, opt_net, opt_net_count);
-    opt_add(&o, rows, RN_COUNT(rows));
-    opt_add(&o, opt_common, opt_common_count);
-    rn_status status = opt_parse(&o, argc, argv);
-    if (!status && opt_switch(&o, "help")) opt_print_help(&o);
-    else if (!status) status = run(&o);
-    opt_end(&o);
-    return tool_exit("rules", status);
+    const struct tool rules = {
+        .name = "rules", .summary = "measures what the rules that keep the bits cost", .run = run,
+        .table = { { opt_net, opt_net_count }, { opt_net_cifar, opt_net_cifar_count },
+                   { rows, RN_COUNT(rows) }, { opt_common, opt_common_count } },
+    };
+    return tool_main(&rules, argc, argv);
 }

@@ -20,7 +20,7 @@
  *     struct rn_net *net;
  *     struct rn_net_config config = { .image_size = 32, .batch = 128, .eval_batch = 256 };
  *
- *     rn_backend_find(&ops, "cpu");
+ *     rn_backend_find(&ops, "cpu", "fp32");
  *     ops->open(&dev, &want);
  *     rn_arch_named(&config.arch, "resnet18", RN_STEM_CIFAR, 10);
  *     rn_net_create(&net, &config, ops, dev);
@@ -61,11 +61,13 @@ const char *rn_status_text(rn_status status); /* fixed text, never NULL */
 
 extern const struct rn_ops rn_ops_ref; /* naive loops: the specification */
 extern const struct rn_ops rn_ops_cpu; /* the same bits, fast */
+extern const struct rn_ops rn_ops_cpu_bf16; /* ... of the bf16 numerics */
 
-/* "ref", "cpu", or the path of a shared object that exports rn_backend_table (contains a '/' or ends in
- * .so).  RN_EUSAGE: unknown name; RN_EFAIL: known, but not in this build; RN_EINPUT: not loadable,
- * another version, or a table with holes. */
-rn_status rn_backend_find(const struct rn_ops **ops, const char *name);
+/* The table of the backend `name`: "ref", "cpu", or the path of a shared object that exports
+ * rn_backend_table (contains a '/' or ends in .so); for `numerics`, NULL or "" for the backend's first.
+ * RN_EUSAGE: unknown name, or numerics that the backend does not have; RN_EFAIL: known, but not in this
+ * build; RN_EINPUT: not loadable, another version, or a table with holes. */
+rn_status rn_backend_find(const struct rn_ops **ops, const char *name, const char *numerics);
 
 /* -- architectures ----------------------------------------------------------------------------- */
 

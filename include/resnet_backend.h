@@ -12,12 +12,14 @@
  *   checks   shapes were validated when the net was built; a slot cannot fail and returns nothing.
  *   memory   pointers come from `alloc` of the same table and are aligned to 64 bytes.  A slot
  *            allocates nothing.  Outputs never overlap inputs unless the contract says so.
- *   layout   activations are in the backend's own layout: `tensor_bytes`, `tensor_set` and
- *            `tensor_get` translate from and to dense NCHW.  Parameters, their gradients and all
- *            per-channel vectors are dense everywhere (weights OIHW = [K][C/groups][R][S]).
+ *   layout   activations and their gradients are tensors: `void *`, in the backend's own layout and
+ *            in the element type of its numerics.  `tensor_bytes`, `tensor_set` and `tensor_get`
+ *            translate from and to dense NCHW floats.  Parameters, their gradients, logits and all
+ *            per-channel vectors are floats, dense everywhere (weights OIHW = [K][C/groups][R][S]).
  *   bits     a table with `exact` set gives the bits of ref/ for every input; the rule each slot
  *            follows is named (A13 ...) and stands in ref/ARITHMETIC.md.  Every float that a slot
- *            stores is F(value), rule A5.
+ *            stores is F(value), rule A5; under bf16 every element of a tensor is Q(F(value)) (A32),
+ *            and where a contract below says F of a tensor's element, Q follows.
  *   NaN      no slot turns NaN into a number (A7).
  *
  * Vocabulary, for the whole project: N images, C input channels, H x W input map, K output channels,
@@ -33,7 +35,7 @@
 extern "C" {
 #endif
 
-#define RN_BACKEND_VERSION 2 /* changes whenever struct rn_ops or a shape struct changes */
+#define RN_BACKEND_VERSION 3 /* changes whenever struct rn_ops or a shape struct changes */
 
 /* What can go wrong.  The tools turn these into exit statuses (given in brackets). */
 typedef enum {
@@ -87,15 +89,16 @@ struct rn_adamw { double lr, beta1, beta2, eps, weight_decay, beta1_power, beta2
 enum rn_pass { RN_PASS_FORWARD, RN_PASS_BACKWARD_DATA };
 
 /* What `open` may be asked for.  threads >= 1.  isa: NULL or "" for the best this CPU has.  numerics: the
- * arithmetic of every slot, NULL or "" for "fp32"; one that the backend does not have is RN_EUSAGE with the
- * list of those it has.  What is opened may be used by several threads at once, each with a net, hence
- * memory, of its own. */
+ * arithmetic of every slot, NULL or "" for the first of the table's; one that the table does not have is
+ * RN_EUSAGE with the list of those it has.  What is opened may be used by several threads at once, each with
+ * a net, hence memory, of its own. */
 struct rn_device_options { int threads; const char *isa, *numerics; };
 
 struct rn_ops {
     uint32_t version;      /* RN_BACKEND_VERSION of the header it was built with */
     uint32_t struct_bytes; /* sizeof(struct rn_ops) */
     const char *name;      /* "ref", "cpu", ... */
+    const char *numerics;  /* those its slots compute, separated by spaces: "fp32 fp32-winograd" */
     int exact;             /* 1: bits equal ref/ on every finite input */
 
     /* -- device: the only slots that may fail ------------------------------------------------- */
@@ -126,29 +129,30 @@ struct rn_ops {
      * nothing where the packed form does not hold them to the bit.  weights NULL: only the answer. */
     int (*conv2d_unpack)(void *dev, float *weights, const void *packed, const struct rn_conv_shape *s);
     /* dst = F(conv(src, w)) or, with bias[K] not NULL, F(conv + bias). */
-    void (*conv2d_forward)(void *dev, float *dst, const float *src, const void *packed,
+    void (*conv2d_forward)(void *dev, void *dst, const void *src, const void *packed,
                            const float *bias, const struct rn_conv_shape *s, void *workspace);
     /* The layer of a folded net (A22): y = F(conv + bias); with RN_POST_ADD_RELU y = F(y + add); then ReLU
      * where post has one. */
-    void (*conv2d_bias)(void *dev, float *dst, const float *src, const void *packed, const float *bias,
-                        const float *add, enum rn_post post, const struct rn_conv_shape *s,
+    void (*conv2d_bias)(void *dev, void *dst, const void *src, const void *packed, const float *bias,
+                        const void *add, enum rn_post post, const struct rn_conv_shape *s,
                         void *workspace);
     /* dsrc = F(gradient); with add not NULL, dsrc = F(F(gradient) + add), add shaped like dsrc and
      * allowed to be dsrc itself. */
-    void (*conv2d_backward_data)(void *dev, float *dsrc, const float *ddst, const void *packed,
-                                 const float *add, const struct rn_conv_shape *s, void *workspace);
+    void (*conv2d_backward_data)(void *dev, void *dsrc, const void *ddst, const void *packed,
+                                 const void *add, const struct rn_conv_shape *s, void *workspace);
     /* dweights (and dbias, if not NULL) are overwritten. */
-    void (*conv2d_backward_weights)(void *dev, float *dweights, float *dbias, const float *src,
-                                    const float *ddst, const struct rn_conv_shape *s,
+    void (*conv2d_backward_weights)(void *dev, float *dweights, float *dbias, const void *src,
+                                    const void *ddst, const struct rn_conv_shape *s,
                                     void *workspace);
 
-    /* -- linear (A16); src, dst are [N][C] tensors of 1x1 maps --------------------------------- */
+    /* -- linear (A16): src is a tensor of 1x1 maps, dst dense floats [N][K] ---------------------- */
     size_t (*linear_workspace)(void *dev, const struct rn_linear_shape *s);
-    void (*linear_forward)(void *dev, float *dst, const float *src, const float *weights,
+    /* packed: what conv2d_pack makes of the weights as those of a 1x1 convolution on 1x1 maps. */
+    void (*linear_forward)(void *dev, float *dst, const void *src, const void *packed,
                            const float *bias, const struct rn_linear_shape *s, void *workspace);
-    void (*linear_backward_data)(void *dev, float *dsrc, const float *ddst, const float *weights,
+    void (*linear_backward_data)(void *dev, void *dsrc, const float *ddst, const float *weights,
                                  const struct rn_linear_shape *s, void *workspace);
-    void (*linear_backward_weights)(void *dev, float *dweights, float *dbias, const float *src,
+    void (*linear_backward_weights)(void *dev, float *dweights, float *dbias, const void *src,
                                     const float *ddst, const struct rn_linear_shape *s,
                                     void *workspace);
 
@@ -156,15 +160,15 @@ struct rn_ops {
     size_t (*batchnorm_workspace)(void *dev, const struct rn_bn_shape *s);
     /* With batch statistics.  saved[2*C]: mean then biased variance, in double, for the backward
      * pass and for batchnorm_running.  add: the addend of RN_POST_ADD_RELU, else NULL. */
-    void (*batchnorm_forward_train)(void *dev, float *dst, double *saved, const float *src,
-                                    const float *add, const float *gamma, const float *beta,
+    void (*batchnorm_forward_train)(void *dev, void *dst, double *saved, const void *src,
+                                    const void *add, const float *gamma, const float *beta,
                                     const struct rn_bn_shape *s, void *workspace);
     /* With running statistics.  dst may be src. */
-    void (*batchnorm_forward_eval)(void *dev, float *dst, const float *src, const float *add,
+    void (*batchnorm_forward_eval)(void *dev, void *dst, const void *src, const void *add,
                                    const float *gamma, const float *beta, const float *running_mean,
                                    const float *running_var, const struct rn_bn_shape *s);
     /* dst of batchnorm_forward_train again, from its src and `saved`. */
-    void (*batchnorm_apply)(void *dev, float *dst, const float *src, const float *add,
+    void (*batchnorm_apply)(void *dev, void *dst, const void *src, const void *add,
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s);
     /* running <- (1 - momentum) running + momentum batch, from `saved`; the caller counts batches. */
@@ -174,27 +178,27 @@ struct rn_ops {
      * RN_POST_ADD_RELU; else NULL, and the mask of RN_POST_RELU is recomputed from src (A18).  dsrc may
      * be ddst.  dadd: gradient of the addend (= masked ddst), written when post is RN_POST_ADD_RELU,
      * else NULL; it may be ddst, but not together with dsrc. */
-    void (*batchnorm_backward)(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                               const float *ddst, const float *dst, const float *src,
+    void (*batchnorm_backward)(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                               const void *ddst, const void *dst, const void *src,
                                const double *saved, const float *gamma, const float *beta,
                                const struct rn_bn_shape *s, void *workspace);
     /* The same for frozen (running) statistics; dst is read for every mask. */
-    void (*batchnorm_backward_eval)(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                                    const float *ddst, const float *dst, const float *src,
+    void (*batchnorm_backward_eval)(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                                    const void *ddst, const void *dst, const void *src,
                                     const float *running_mean, const float *running_var,
                                     const float *gamma, const struct rn_bn_shape *s,
                                     void *workspace);
     /* Convolution, batch norm with running statistics, and what post says, in one call (A22).
      * Bits of conv2d_forward followed by batchnorm_forward_eval; bn->N,C,H,W are s->N,K,P,Q. */
-    void (*conv2d_bn)(void *dev, float *dst, const float *src, const void *packed, const float *add,
+    void (*conv2d_bn)(void *dev, void *dst, const void *src, const void *packed, const void *add,
                       const float *gamma, const float *beta, const float *running_mean,
                       const float *running_var, const struct rn_conv_shape *s,
                       const struct rn_bn_shape *bn, void *workspace);
 
     /* The same with batch statistics: x = conv2d_forward(src), then dst and saved are those of
      * batchnorm_forward_train(x).  The workspace holds conv2d_workspace + batchnorm_workspace bytes. */
-    void (*conv2d_bn_train)(void *dev, float *dst, float *x, double *saved, const float *src,
-                            const void *packed, const float *add, const float *gamma,
+    void (*conv2d_bn_train)(void *dev, void *dst, void *x, double *saved, const void *src,
+                            const void *packed, const void *add, const float *gamma,
                             const float *beta, const struct rn_conv_shape *s,
                             const struct rn_bn_shape *bn, void *workspace);
     /* Batch norm with running statistics folded into the weights before it (A22): folded[K][C/groups][R][S]
@@ -203,29 +207,30 @@ struct rn_ops {
                         const float *beta, const float *running_mean, const float *running_var,
                         const struct rn_conv_shape *s, const struct rn_bn_shape *bn);
 
-    /* -- elementwise (A18); count elements, any layout; dst may be any of the inputs ------------ */
-    void (*relu_forward)(void *dev, float *dst, const float *src, size_t count);
-    void (*relu_backward)(void *dev, float *dsrc, const float *ddst, const float *dst, size_t count);
-    void (*add)(void *dev, float *dst, const float *a, const float *b, size_t count);
+    /* -- elementwise (A18); tensors of count elements; dst may be any of the inputs ------------- */
+    void (*relu_forward)(void *dev, void *dst, const void *src, size_t count);
+    void (*relu_backward)(void *dev, void *dsrc, const void *ddst, const void *dst, size_t count);
+    void (*add)(void *dev, void *dst, const void *a, const void *b, size_t count);
+    int (*tensor_finite)(void *dev, const void *src, size_t count); /* 1: no element is Inf or NaN (A7) */
 
     /* -- pooling (A19, A20) ------------------------------------------------------------------- */
     /* index[N*P*Q*C], in the layout of dst: which tap (r*S + s) was taken; R*S <= 255. */
-    void (*maxpool_forward)(void *dev, float *dst, uint8_t *index, const float *src,
+    void (*maxpool_forward)(void *dev, void *dst, uint8_t *index, const void *src,
                             const struct rn_pool_shape *s);
-    void (*maxpool_backward)(void *dev, float *dsrc, const float *ddst, const uint8_t *index,
+    void (*maxpool_backward)(void *dev, void *dsrc, const void *ddst, const uint8_t *index,
                              const struct rn_pool_shape *s);
-    void (*avgpool_forward)(void *dev, float *dst, const float *src, const struct rn_pool_shape *s);
-    void (*avgpool_backward)(void *dev, float *dsrc, const float *ddst,
+    void (*avgpool_forward)(void *dev, void *dst, const void *src, const struct rn_pool_shape *s);
+    void (*avgpool_backward)(void *dev, void *dsrc, const void *ddst,
                              const struct rn_pool_shape *s);
     /* dst [N][C][1][1]: mean over the map; only N, C, H, W of the shape are read. */
-    void (*global_avgpool_forward)(void *dev, float *dst, const float *src,
+    void (*global_avgpool_forward)(void *dev, void *dst, const void *src,
                                    const struct rn_pool_shape *s);
-    void (*global_avgpool_backward)(void *dev, float *dsrc, const float *ddst,
+    void (*global_avgpool_backward)(void *dev, void *dsrc, const void *ddst,
                                     const struct rn_pool_shape *s);
 
     /* -- bilinear resize (A21) ------------------------------------------------------------------ */
-    void (*resize_forward)(void *dev, float *dst, const float *src, const struct rn_resize_shape *s);
-    void (*resize_backward)(void *dev, float *dsrc, const float *ddst,
+    void (*resize_forward)(void *dev, void *dst, const void *src, const struct rn_resize_shape *s);
+    void (*resize_backward)(void *dev, void *dsrc, const void *ddst,
                             const struct rn_resize_shape *s);
 
     /* -- loss (A23): loss[N] a double per image; dlogits may be NULL (evaluation) ---------------- */
@@ -234,7 +239,7 @@ struct rn_ops {
 
     /* -- parameters: flat arrays of count floats ------------------------------------------------ */
     void (*accumulate)(void *dev, float *dst, const float *src, size_t count); /* F(dst+src), A25 */
-    int (*finite)(void *dev, const float *src, size_t count); /* 1 if no element is Inf or NaN (A7) */
+    int (*finite)(void *dev, const float *src, size_t count);
     void (*sgd_update)(void *dev, float *weights, float *velocity, const float *gradient,
                        size_t count, const struct rn_sgd *hp);                            /* A26 */
     void (*adamw_update)(void *dev, float *weights, float *first, float *second,

@@ -19,15 +19,15 @@
 /* The sums of A17 over one channel: d1 of g, d2 of g * x.  Forward, g is x itself. */
 struct sums { double d1, d2; };
 
-/* What they are taken over.  g is masked by y, or, where `relu` is set, by what y was: F(fma(x, a, b))
- * (A18). */
-struct terms { const float *g, *y, *x; bool relu; float a, b; };
+/* What they are taken over.  g is masked by y, or, where `relu` is set, by what y was:
+ * F(fma(x, a, b)), under bf16 Q of that (A18). */
+struct terms { const void *dev; const float *g, *y, *x; bool relu; float a, b; };
 
 static float masked(const struct terms *t, size_t i)
 {
     if (t->y) return t->y[i] <= 0 ? 0.0f : t->g[i];
-    if (t->relu) return rn_store(rn_fmaf(t->x[i], t->a, t->b)) <= 0 ? 0.0f : t->g[i];
-    return t->g[i];
+    if (!t->relu) return t->g[i];
+    return rn_ref_element(t->dev, rn_fmaf(t->x[i], t->a, t->b)) <= 0 ? 0.0f : t->g[i];
 }
 
 static int map_size(const struct rn_bn_shape *s) { return s->H * s->W; }
@@ -104,9 +104,9 @@ static void coefficients(float *a, float *b, double m, double v, float gamma, fl
     *b = (float)(beta - m * t);
 }
 
-/* A17, A18, A22: y and what follows it, F at every seam. */
-static void normalise(float *dst, const float *src, const float *add, double m, double v,
-                      float gamma, float beta, const struct rn_bn_shape *s, int c)
+/* A17, A18, A22: y and what follows it, F at every seam; A32: one Q at the end. */
+static void normalise(const void *dev, float *dst, const float *src, const float *add, double m,
+                      double v, float gamma, float beta, const struct rn_bn_shape *s, int c)
 {
     float a, b;
     coefficients(&a, &b, m, v, gamma, beta, s);
@@ -116,45 +116,42 @@ static void normalise(float *dst, const float *src, const float *add, double m, 
             float y = rn_store(rn_fmaf(src[i], a, b));
             if (s->post == RN_POST_ADD_RELU) y = rn_store(y + add[i]);
             if (s->post != RN_POST_NONE) y = rn_relu(y);
-            dst[i] = y;
+            dst[i] = rn_ref_element(dev, y);
         }
 }
 
 /* A17 with batch statistics: algorithm 1. */
-void rn_ref_batchnorm_forward_train(void *dev, float *dst, double *saved, const float *src,
-                                    const float *add, const float *gamma, const float *beta,
+void rn_ref_batchnorm_forward_train(void *dev, void *dst, double *saved, const void *src,
+                                    const void *add, const float *gamma, const float *beta,
                                     const struct rn_bn_shape *s, void *workspace)
 {
     const struct terms terms = { .g = src, .x = src };
-    (void)dev;
     for (int c = 0; c < s->C; c++) {
         struct sums sum = channel_sums(&terms, s, c, workspace);
         double m = sum.d1 / positions(s), v = sum.d2 / positions(s) - m * m;
         if (v < 0) v = 0;
         saved[c] = m;
         saved[s->C + c] = v;
-        normalise(dst, src, add, m, v, gamma[c], beta[c], s, c);
+        normalise(dev, dst, src, add, m, v, gamma[c], beta[c], s, c);
     }
 }
 
 /* The output again, from the statistics that the forward pass saved. */
-void rn_ref_batchnorm_apply(void *dev, float *dst, const float *src, const float *add,
+void rn_ref_batchnorm_apply(void *dev, void *dst, const void *src, const void *add,
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s)
 {
-    (void)dev;
     for (int c = 0; c < s->C; c++)
-        normalise(dst, src, add, saved[c], saved[s->C + c], gamma[c], beta[c], s, c);
+        normalise(dev, dst, src, add, saved[c], saved[s->C + c], gamma[c], beta[c], s, c);
 }
 
 /* A17 with running statistics: algorithm 2. */
-void rn_ref_batchnorm_forward_eval(void *dev, float *dst, const float *src, const float *add,
+void rn_ref_batchnorm_forward_eval(void *dev, void *dst, const void *src, const void *add,
                                    const float *gamma, const float *beta, const float *running_mean,
                                    const float *running_var, const struct rn_bn_shape *s)
 {
-    (void)dev;
     for (int c = 0; c < s->C; c++)
-        normalise(dst, src, add, running_mean[c], running_var[c], gamma[c], beta[c], s, c);
+        normalise(dev, dst, src, add, running_mean[c], running_var[c], gamma[c], beta[c], s, c);
 }
 
 /* A17: the running mean and the running unbiased variance; one position has factor 1. */
@@ -192,14 +189,15 @@ static void store_parameters(float *dgamma, float *dbeta, const struct channel *
 }
 
 /* A17 with batch statistics; dx = F(fma(A, g, fma(B, x, C))). */
-void rn_ref_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                               const float *ddst, const float *dst, const float *src,
-                               const double *saved, const float *gamma, const float *beta,
-                               const struct rn_bn_shape *s, void *workspace)
+void rn_ref_batchnorm_backward(void *dev, void *dsrc_tensor, void *dadd_tensor, float *dgamma,
+                               float *dbeta, const void *ddst, const void *dst,
+                               const void *src_tensor, const double *saved, const float *gamma,
+                               const float *beta, const struct rn_bn_shape *s, void *workspace)
 {
-    struct terms terms = { .g = ddst, .y = s->post == RN_POST_ADD_RELU ? dst : NULL, .x = src,
-                           .relu = s->post == RN_POST_RELU };
-    (void)dev;
+    float *dsrc = dsrc_tensor, *dadd = dadd_tensor;
+    const float *src = src_tensor;
+    struct terms terms = { .dev = dev, .g = ddst, .y = s->post == RN_POST_ADD_RELU ? dst : NULL,
+                           .x = src, .relu = s->post == RN_POST_RELU };
     for (int c = 0; c < s->C; c++) {
         coefficients(&terms.a, &terms.b, saved[c], saved[s->C + c], gamma[c], beta[c], s);
         struct channel ch =
@@ -212,21 +210,21 @@ void rn_ref_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamm
             for (int p = 0; p < map_size(s); p++) {
                 size_t i = at4(n, c, 0, p, s->C, 1, map_size(s));
                 float g = masked(&terms, i);
-                if (dadd) dadd[i] = rn_store(g);
-                dsrc[i] = rn_store(rn_fmaf(A, g, rn_fmaf(B, src[i], C)));
+                if (dadd) dadd[i] = rn_ref_element(dev, g);
+                dsrc[i] = rn_ref_element(dev, rn_fmaf(A, g, rn_fmaf(B, src[i], C)));
             }
     }
 }
 
 /* A17 with frozen statistics: dx = F(g * a). */
-void rn_ref_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma,
-                                    float *dbeta, const float *ddst, const float *dst,
-                                    const float *src, const float *running_mean,
+void rn_ref_batchnorm_backward_eval(void *dev, void *dsrc_tensor, void *dadd_tensor, float *dgamma,
+                                    float *dbeta, const void *ddst, const void *dst,
+                                    const void *src, const float *running_mean,
                                     const float *running_var, const float *gamma,
                                     const struct rn_bn_shape *s, void *workspace)
 {
+    float *dsrc = dsrc_tensor, *dadd = dadd_tensor;
     const struct terms terms = { .g = ddst, .y = s->post == RN_POST_NONE ? NULL : dst, .x = src };
-    (void)dev;
     for (int c = 0; c < s->C; c++) {
         struct channel ch = channel_backward(&terms, running_mean[c], running_var[c], gamma[c], s,
                                              c, workspace);
@@ -236,8 +234,8 @@ void rn_ref_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *
             for (int p = 0; p < map_size(s); p++) {
                 size_t i = at4(n, c, 0, p, s->C, 1, map_size(s));
                 float g = masked(&terms, i);
-                if (dadd) dadd[i] = rn_store(g);
-                dsrc[i] = rn_store(g * a);
+                if (dadd) dadd[i] = rn_ref_element(dev, g);
+                dsrc[i] = rn_ref_element(dev, g * a);
             }
     }
 }

@@ -2,23 +2,32 @@
  * device.c - the reference device is this process's memory: allocation by base/mem.h, copies by
  * memcpy, activations laid out as dense NCHW.  There are no threads and no instruction sets to choose,
  * only the numerics.
- * These slots move bits as they are; A5 is for those who compute or load a number.
+ * These slots move bits as they are, but for tensor_set of bf16 (A32); A5 is for those who compute or
+ * load a number.
  */
 #include "ref/ref.h"
 
 #include "base/mem.h"
-
-#include <string.h>
+#include "base/real.h"
+#include "resnet.h"
 
 /* All that a device knows is its arithmetic, so there is one for each; NULL is one of fp32. */
-static struct device { const char *numerics; bool winograd; } devices[] = {
-    { "fp32", false },
-    { "fp32-winograd", true },
+static struct device { const char *numerics; bool winograd, bf16; } devices[] = {
+    { "fp32", false, false },
+    { "fp32-winograd", true, false },
+    { "bf16", false, true },
 };
 
 bool rn_ref_winograd(const void *dev)
 {
     return dev && ((const struct device *)dev)->winograd;
+}
+
+bool rn_ref_bf16(const void *dev) { return dev && ((const struct device *)dev)->bf16; }
+
+float rn_ref_element(const void *dev, float value)
+{
+    return rn_ref_bf16(dev) ? rn_round_bf16(rn_store(value)) : rn_store(value);
 }
 
 /* Every cap on the instruction set is kept by using none; a name that is none is still an error. */
@@ -42,8 +51,8 @@ rn_status rn_ref_open(void **dev, const struct rn_device_options *options)
             *dev = &devices[i];
             return RN_OK;
         }
-    return rn_fail(RN_EUSAGE, "numerics '%s' is unknown; backend ref has fp32 and fp32-winograd",
-                   numerics);
+    return rn_fail(RN_EUSAGE, "backend ref does not have the numerics '%s'; it has: %s", numerics,
+                   rn_ops_ref.numerics);
 }
 
 void rn_ref_close(void *dev) { (void)dev; }
@@ -99,9 +108,12 @@ size_t rn_ref_tensor_bytes(void *dev, int N, int C, int H, int W)
     return (size_t)N * (size_t)C * (size_t)H * (size_t)W * sizeof(float);
 }
 
-void rn_ref_tensor_set(void *dev, void *dst, const float *nchw, int N, int C, int H, int W)
+/* A32: what enters a tensor of bf16 is rounded. */
+void rn_ref_tensor_set(void *dev, void *dst_tensor, const float *nchw, int N, int C, int H, int W)
 {
-    memcpy(dst, nchw, rn_ref_tensor_bytes(dev, N, C, H, W));
+    float *dst = dst_tensor;
+    size_t count = (size_t)N * (size_t)C * (size_t)H * (size_t)W;
+    for (size_t i = 0; i < count; i++) dst[i] = rn_ref_bf16(dev) ? rn_round_bf16(nchw[i]) : nchw[i];
 }
 
 void rn_ref_tensor_get(void *dev, float *nchw, const void *src, int N, int C, int H, int W)

@@ -9,25 +9,30 @@
 #include "base/real.h"
 
 /* A18: (x <= 0) ? +0 : x, so that NaN stays. */
-void rn_ref_relu_forward(void *dev, float *dst, const float *src, size_t count)
+void rn_ref_relu_forward(void *dev, void *dst_tensor, const void *src_tensor, size_t count)
 {
-    (void)dev;
-    for (size_t i = 0; i < count; i++) dst[i] = rn_store(rn_relu(src[i]));
+    float *dst = dst_tensor;
+    const float *src = src_tensor;
+    for (size_t i = 0; i < count; i++) dst[i] = rn_ref_element(dev, rn_relu(src[i]));
 }
 
 /* A18: (y <= 0) ? +0 : dy. */
-void rn_ref_relu_backward(void *dev, float *dsrc, const float *ddst, const float *dst,
-                          size_t count)
+void rn_ref_relu_backward(void *dev, void *dsrc_tensor, const void *ddst_tensor,
+                          const void *dst_tensor, size_t count)
 {
-    (void)dev;
-    for (size_t i = 0; i < count; i++) dsrc[i] = rn_store(dst[i] <= 0 ? 0.0f : ddst[i]);
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor, *dst = dst_tensor;
+    for (size_t i = 0; i < count; i++)
+        dsrc[i] = rn_ref_element(dev, dst[i] <= 0 ? 0.0f : ddst[i]);
 }
 
 /* A18: F(a + b). */
-void rn_ref_add(void *dev, float *dst, const float *a, const float *b, size_t count)
+void rn_ref_add(void *dev, void *dst_tensor, const void *a_tensor, const void *b_tensor,
+                size_t count)
 {
-    (void)dev;
-    for (size_t i = 0; i < count; i++) dst[i] = rn_store(a[i] + b[i]);
+    float *dst = dst_tensor;
+    const float *a = a_tensor, *b = b_tensor;
+    for (size_t i = 0; i < count; i++) dst[i] = rn_ref_element(dev, a[i] + b[i]);
 }
 
 /* A25: F(g + new). */
@@ -44,4 +49,9 @@ int rn_ref_finite(void *dev, const float *src, size_t count)
     for (size_t i = 0; i < count; i++)
         if (!rn_finite(src[i])) return 0;
     return 1;
+}
+
+int rn_ref_tensor_finite(void *dev, const void *src, size_t count)
+{
+    return rn_ref_finite(dev, src, count);
 }

@@ -9,8 +9,8 @@
 
 #include <math.h>
 
-void rn_ref_conv2d_bias(void *dev, float *dst, const float *src, const void *packed,
-                        const float *bias, const float *add, enum rn_post post,
+void rn_ref_conv2d_bias(void *dev, void *dst, const void *src, const void *packed,
+                        const float *bias, const void *add, enum rn_post post,
                         const struct rn_conv_shape *s, void *workspace)
 {
     size_t count = (size_t)s->N * (size_t)s->K * (size_t)s->P * (size_t)s->Q;
@@ -19,7 +19,7 @@ void rn_ref_conv2d_bias(void *dev, float *dst, const float *src, const void *pac
     if (post != RN_POST_NONE) rn_ref_relu_forward(dev, dst, dst, count);
 }
 
-void rn_ref_conv2d_bn(void *dev, float *dst, const float *src, const void *packed, const float *add,
+void rn_ref_conv2d_bn(void *dev, void *dst, const void *src, const void *packed, const void *add,
                       const float *gamma, const float *beta, const float *running_mean,
                       const float *running_var, const struct rn_conv_shape *s,
                       const struct rn_bn_shape *bn, void *workspace)
@@ -28,8 +28,8 @@ void rn_ref_conv2d_bn(void *dev, float *dst, const float *src, const void *packe
     rn_ref_batchnorm_forward_eval(dev, dst, dst, add, gamma, beta, running_mean, running_var, bn);
 }
 
-void rn_ref_conv2d_bn_train(void *dev, float *dst, float *x, double *saved, const float *src,
-                            const void *packed, const float *add, const float *gamma,
+void rn_ref_conv2d_bn_train(void *dev, void *dst, void *x, double *saved, const void *src,
+                            const void *packed, const void *add, const float *gamma,
                             const float *beta, const struct rn_conv_shape *s,
                             const struct rn_bn_shape *bn, void *workspace)
 {

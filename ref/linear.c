@@ -1,7 +1,10 @@
 /*
- * linear.c - the linear layer.  A16: it is a 1x1 convolution on a 1x1 map, so it calls that.
+ * linear.c - the linear layer.  A16: it is a 1x1 convolution on a 1x1 map, so it calls that.  Its
+ * outputs and their gradients are floats, no tensors, under bf16 too; A31 rounds what it takes.
  */
 #include "ref/ref.h"
+
+#include "base/real.h"
 
 static struct rn_conv_shape as_conv(const struct rn_linear_shape *s)
 {
@@ -16,15 +19,21 @@ size_t rn_ref_linear_workspace(void *dev, const struct rn_linear_shape *s)
 }
 
 /* A16 by A13: y = F(acc + b). */
-void rn_ref_linear_forward(void *dev, float *dst, const float *src, const float *weights,
+void rn_ref_linear_forward(void *dev, float *dst, const void *src, const void *packed,
                            const float *bias, const struct rn_linear_shape *s, void *workspace)
 {
     struct rn_conv_shape conv = as_conv(s);
-    rn_ref_conv2d_forward(dev, dst, src, weights, bias, &conv, workspace);
+    (void)workspace;
+    for (int n = 0; n < s->N; n++)
+        for (int k = 0; k < s->K; k++) {
+            float acc = rn_ref_output(dev, src, packed, &conv, n, k, 0, 0);
+            if (bias) acc = acc + bias[k];
+            dst[(size_t)n * (size_t)s->K + (size_t)k] = rn_store(acc);
+        }
 }
 
 /* A16 by A14. */
-void rn_ref_linear_backward_data(void *dev, float *dsrc, const float *ddst, const float *weights,
+void rn_ref_linear_backward_data(void *dev, void *dsrc, const float *ddst, const float *weights,
                                  const struct rn_linear_shape *s, void *workspace)
 {
     struct rn_conv_shape conv = as_conv(s);
@@ -32,7 +41,7 @@ void rn_ref_linear_backward_data(void *dev, float *dsrc, const float *ddst, cons
 }
 
 /* A16 by A15; c(1) = 8 images a leaf. */
-void rn_ref_linear_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
+void rn_ref_linear_backward_weights(void *dev, float *dweights, float *dbias, const void *src,
                                     const float *ddst, const struct rn_linear_shape *s,
                                     void *workspace)
 {

@@ -33,24 +33,25 @@ static float window_max(uint8_t *index, const float *src, const struct rn_pool_s
 }
 
 /* A19: y = F(best), and the tap it came from. */
-void rn_ref_maxpool_forward(void *dev, float *dst, uint8_t *index, const float *src,
+void rn_ref_maxpool_forward(void *dev, void *dst_tensor, uint8_t *index, const void *src,
                             const struct rn_pool_shape *s)
 {
-    (void)dev;
+    float *dst = dst_tensor;
     for (int n = 0; n < s->N; n++)
         for (int c = 0; c < s->C; c++)
             for (int p = 0; p < s->P; p++)
                 for (int q = 0; q < s->Q; q++) {
                     size_t i = at4(n, c, p, q, s->C, s->P, s->Q);
-                    dst[i] = rn_store(window_max(&index[i], src, s, n, c, p, q));
+                    dst[i] = rn_ref_element(dev, window_max(&index[i], src, s, n, c, p, q));
                 }
 }
 
 /* A19: dx = F(chain of acc + dy over the windows that chose it). */
-void rn_ref_maxpool_backward(void *dev, float *dsrc, const float *ddst, const uint8_t *index,
-                             const struct rn_pool_shape *s)
+void rn_ref_maxpool_backward(void *dev, void *dsrc_tensor, const void *ddst_tensor,
+                             const uint8_t *index, const struct rn_pool_shape *s)
 {
-    (void)dev;
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor;
     for (size_t i = 0; i < source_count(s); i++) dsrc[i] = 0;
     for (int n = 0; n < s->N; n++)
         for (int c = 0; c < s->C; c++)
@@ -62,7 +63,7 @@ void rn_ref_maxpool_backward(void *dev, float *dsrc, const float *ddst, const ui
                     size_t i = at4(n, c, h, w, s->C, s->H, s->W);
                     dsrc[i] = dsrc[i] + ddst[o];
                 }
-    for (size_t i = 0; i < source_count(s); i++) dsrc[i] = rn_store(dsrc[i]);
+    for (size_t i = 0; i < source_count(s); i++) dsrc[i] = rn_ref_element(dev, dsrc[i]);
 }
 
 /* A20: the sum of one window, taps ascending; those outside would add +0 (A6). */
@@ -79,15 +80,16 @@ static float window_sum(const float *src, const struct rn_pool_shape *s, int n, 
 }
 
 /* A20: y = F(acc / count), padding counted. */
-void rn_ref_avgpool_forward(void *dev, float *dst, const float *src, const struct rn_pool_shape *s)
+void rn_ref_avgpool_forward(void *dev, void *dst_tensor, const void *src,
+                            const struct rn_pool_shape *s)
 {
-    (void)dev;
+    float *dst = dst_tensor;
     for (int n = 0; n < s->N; n++)
         for (int c = 0; c < s->C; c++)
             for (int p = 0; p < s->P; p++)
                 for (int q = 0; q < s->Q; q++)
                     dst[at4(n, c, p, q, s->C, s->P, s->Q)] =
-                        rn_store(window_sum(src, s, n, c, p, q) / (float)(s->R * s->S));
+                        rn_ref_element(dev, window_sum(src, s, n, c, p, q) / (float)(s->R * s->S));
 }
 
 /* A20 backward, one window: dy is added to every input it covered. */
@@ -104,10 +106,11 @@ static void window_spread(float *dsrc, float dy, const struct rn_pool_shape *s, 
 }
 
 /* A20: dx = F((chain of dy over the windows ascending) / count). */
-void rn_ref_avgpool_backward(void *dev, float *dsrc, const float *ddst,
+void rn_ref_avgpool_backward(void *dev, void *dsrc_tensor, const void *ddst_tensor,
                              const struct rn_pool_shape *s)
 {
-    (void)dev;
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor;
     for (size_t i = 0; i < source_count(s); i++) dsrc[i] = 0;
     for (int n = 0; n < s->N; n++)
         for (int c = 0; c < s->C; c++)
@@ -115,7 +118,7 @@ void rn_ref_avgpool_backward(void *dev, float *dsrc, const float *ddst,
                 for (int q = 0; q < s->Q; q++)
                     window_spread(dsrc, ddst[at4(n, c, p, q, s->C, s->P, s->Q)], s, n, c, p, q);
     for (size_t i = 0; i < source_count(s); i++)
-        dsrc[i] = rn_store(dsrc[i] / (float)(s->R * s->S));
+        dsrc[i] = rn_ref_element(dev, dsrc[i] / (float)(s->R * s->S));
 }
 
 /* One window as large as the map, whatever else the caller's shape says. */
@@ -126,7 +129,7 @@ static struct rn_pool_shape whole_map(const struct rn_pool_shape *s)
 }
 
 /* A20, count = H * W.  Lin, Chen, Yan, "Network in network", arXiv:1312.4400, section 3.2. */
-void rn_ref_global_avgpool_forward(void *dev, float *dst, const float *src,
+void rn_ref_global_avgpool_forward(void *dev, void *dst, const void *src,
                                    const struct rn_pool_shape *s)
 {
     struct rn_pool_shape whole = whole_map(s);
@@ -134,7 +137,7 @@ void rn_ref_global_avgpool_forward(void *dev, float *dst, const float *src,
 }
 
 /* A20. */
-void rn_ref_global_avgpool_backward(void *dev, float *dsrc, const float *ddst,
+void rn_ref_global_avgpool_backward(void *dev, void *dsrc, const void *ddst,
                                     const struct rn_pool_shape *s)
 {
     struct rn_pool_shape whole = whole_map(s);

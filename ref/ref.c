@@ -1,5 +1,6 @@
 /*
- * ref.c - the reference backend: the rules of ARITHMETIC.md as a program, for the fp32 numerics.
+ * ref.c - the reference backend: the rules of ARITHMETIC.md as a program, for fp32, fp32-winograd
+ * and bf16.
  *
  * What it will not do: be fast.  No blocking, no vectors, no threads, no packing, no fused loops,
  * no layout but NCHW, no instruction set; a line is here because a rule says so.  It shares nothing
@@ -14,6 +15,7 @@ const struct rn_ops rn_ops_ref = {
     .version = RN_BACKEND_VERSION,
     .struct_bytes = sizeof(struct rn_ops),
     .name = "ref",
+    .numerics = "fp32 fp32-winograd bf16",
     .exact = 1,
 
     .open = rn_ref_open,
@@ -58,6 +60,7 @@ const struct rn_ops rn_ops_ref = {
     .relu_forward = rn_ref_relu_forward,
     .relu_backward = rn_ref_relu_backward,
     .add = rn_ref_add,
+    .tensor_finite = rn_ref_tensor_finite,
 
     .maxpool_forward = rn_ref_maxpool_forward,
     .maxpool_backward = rn_ref_maxpool_backward,

@@ -20,10 +20,11 @@ static struct place place(int d, int inputs, int outputs)
 }
 
 /* A21: along the row above, along the row below, then between the two. */
-void rn_ref_resize_forward(void *dev, float *dst, const float *src,
+void rn_ref_resize_forward(void *dev, void *dst_tensor, const void *src_tensor,
                            const struct rn_resize_shape *s)
 {
-    (void)dev;
+    float *dst = dst_tensor;
+    const float *src = src_tensor;
     for (int n = 0; n < s->N; n++)
         for (int c = 0; c < s->C; c++)
             for (int oh = 0; oh < s->P; oh++)
@@ -35,7 +36,7 @@ void rn_ref_resize_forward(void *dev, float *dst, const float *src,
                     float f = src[at4(n, c, y.high, x.high, s->C, s->H, s->W)];
                     float p = rn_fmaf(x.lambda, b - a, a), q = rn_fmaf(x.lambda, f - e, e);
                     dst[at4(n, c, oh, ow, s->C, s->P, s->Q)] =
-                        rn_store(rn_fmaf(y.lambda, q - p, p));
+                        rn_ref_element(dev, rn_fmaf(y.lambda, q - p, p));
                 }
 }
 
@@ -53,11 +54,12 @@ static void spread(float *map, int W, struct place y, struct place x, float dy)
 }
 
 /* A21: dx = F(chain over (oh, ow) ascending); dsrc holds the accumulators until the last line. */
-void rn_ref_resize_backward(void *dev, float *dsrc, const float *ddst,
+void rn_ref_resize_backward(void *dev, void *dsrc_tensor, const void *ddst_tensor,
                             const struct rn_resize_shape *s)
 {
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor;
     size_t count = (size_t)s->N * (size_t)s->C * (size_t)s->H * (size_t)s->W;
-    (void)dev;
     for (size_t i = 0; i < count; i++) dsrc[i] = 0;
     for (int n = 0; n < s->N; n++)
         for (int c = 0; c < s->C; c++)
@@ -66,5 +68,5 @@ void rn_ref_resize_backward(void *dev, float *dsrc, const float *ddst,
                     spread(dsrc + at4(n, c, 0, 0, s->C, s->H, s->W), s->W,
                            place(oh, s->H, s->P), place(ow, s->W, s->Q),
                            ddst[at4(n, c, oh, ow, s->C, s->P, s->Q)]);
-    for (size_t i = 0; i < count; i++) dsrc[i] = rn_store(dsrc[i]);
+    for (size_t i = 0; i < count; i++) dsrc[i] = rn_ref_element(dev, dsrc[i]);
 }

@@ -3,8 +3,8 @@
 #
 # Under each numerics, runs of a few steps with several thread counts, every instruction set that this
 # machine has, both forms of direct convolution and both backends; their step hashes must be the same
-# lines.  A run of 20 steps must have the hashes of tests/golden/train.txt, or train-winograd.txt; --write
-# writes those files anew and shows what changed.
+# lines.  A run of 20 steps must have the hashes of tests/golden/train.txt, train-winograd.txt or
+# train-bf16.txt; --write writes those files anew and shows what changed.
 . tests/lib.sh
 
 n=0
@@ -53,7 +53,7 @@ write_golden() {
 }
 
 if [ "${2:-}" = --write ]; then
-    for numerics in fp32 fp32-winograd; do write_golden; done
+    for numerics in fp32 fp32-winograd bf16; do write_golden; done
     exit 0
 fi
 
@@ -65,7 +65,7 @@ check_machine() {
         same "$numerics: $threads threads" "$T/one.$numerics" "$T/many"
     done
     tiny "$T/two" --
-    for isa in portable avx2 avx512 neon; do
+    for isa in portable avx2 avx512 amx neon; do
         tiny "$T/many" RESNET_ISA=$isa --
         if [ $status = 2 ]; then skip "$isa: $(why)"
         else same "$numerics: instruction set $isa" "$T/two" "$T/many"; fi
@@ -100,10 +100,11 @@ small "$T/many" -- --checkpoint-activations
 same "activations made again" "$T/one.fp32" "$T/many"
 check_golden
 
-numerics=fp32-winograd
-check_machine 2 5
-differ "another numerics, other bits" "$T/one.fp32" "$T/one.fp32-winograd"
-small "$T/many" -- --checkpoint-activations
-same "$numerics: activations made again" "$T/one.$numerics" "$T/many"
-check_golden
+for numerics in fp32-winograd bf16; do
+    check_machine 2 5
+    differ "$numerics: another numerics, other bits" "$T/one.fp32" "$T/one.$numerics"
+    small "$T/many" -- --checkpoint-activations
+    same "$numerics: activations made again" "$T/one.$numerics" "$T/many"
+    check_golden
+done
 finish

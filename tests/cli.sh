@@ -20,7 +20,7 @@ done
 prints "help shows the defaults" '--numerics.*' "$BIN/train" --help
 prints "help ends with examples" '^Examples' "$BIN/train" --help
 prints "version lists instruction sets" '^instruction sets .*portable' "$BIN/train" --version
-prints "version lists numerics" '^numerics +fp32 fp32-winograd$' "$BIN/train" --version
+prints "version lists numerics" '^numerics +fp32 fp32-winograd bf16$' "$BIN/train" --version
 if [ -w /dev/full ]; then
     status=0
     "$BIN/train" --help >/dev/full 2>"$T/err" || status=$?
@@ -36,12 +36,17 @@ refuses "unknown stem" 2 'cifar' "$BIN/train" --stem cifra --output "$T/x"
 refuses "unknown data set" 2 'nowhere' "$BIN/train" --data nowhere:x --output "$T/x"
 refuses "unknown backend" 2 'cpu' "$BIN/train" --backend cpuu --output "$T/x"
 refuses "backend that is not built in" '1' 'cuda' "$BIN/train" --backend cuda --max-steps 1 --output "$T/x"
-for numerics in bf16 int8 fast; do
-    refuses "numerics that the backend has not: $numerics" 2 "'$numerics'.* cpu has fp32, fp32-winograd" \
+for numerics in int8 fast; do
+    refuses "numerics that the backend has not: $numerics" 2 "cpu does not .*'$numerics'.*fp32 fp32-winograd bf16" \
         "$BIN/train" --numerics $numerics --output "$T/x"
 done
-refuses "golden pack under numerics that ref has not" 2 "'bf16'.* ref has fp32" \
-    "$BIN/conform" --write-golden "$T/x" --numerics bf16
+refuses "golden pack under numerics that ref has not" 2 "ref does not .*'int8'.*fp32 fp32-winograd bf16" \
+    "$BIN/conform" --write-golden "$T/x" --numerics int8
+refuses "--amp fp16 on a CPU" 2 'needs a GPU.* bf16' "$BIN/train" --amp fp16 --output "$T/x"
+refuses "--amp and --numerics that differ" 2 'amp bf16.*numerics fp32 exclude' \
+    "$BIN/train" --amp bf16 --numerics fp32 --output "$T/x"
+prints "--amp bf16 is --numerics bf16" '"numerics": "bf16"' "$BIN/train" --amp bf16 --dry-run --json
+prints "--numerics bf16 is --amp bf16" '"amp": "bf16"' "$BIN/train" --numerics bf16 --dry-run --json
 refuses "unknown numerics, with those there are" 2 'fp33.*fp32-winograd' "$BIN/train" --numerics fp33 --output "$T/x"
 refuses "a fraction of a thread" 2 'threads' "$BIN/train" --threads 0.5 --output "$T/x"
 refuses "an unknown instruction set for ref, too" 2 'avx1024' "$BIN/train" --backend ref --isa avx1024 --output "$T/x"
@@ -51,6 +56,10 @@ refuses "number out of range" 2 '1e999' "$BIN/train" --lr 1e999 --output "$T/x"
 refuses "not a number" 2 'nan' "$BIN/train" --lr nan --output "$T/x"
 refuses "decimal comma" 2 '0,1' "$BIN/train" --lr 0,1 --output "$T/x"
 refuses "unknown augmentation" 2 'flop' "$BIN/train" --augment flop --output "$T/x"
+refuses "padding of an unknown kind" 2 'reflect' "$BIN/train" --augment crop:4:wrap --output "$T/x"
+refuses "checkpoints outside the run folder" 2 'checkpoint-name' \
+    "$BIN/train" --checkpoint-name ../x --max-steps 0 --output "$T/x"
+refuses "a table outside the run folder" 2 'csv-name' "$BIN/train" --csv-name a/b.csv --max-steps 0 --output "$T/x"
 refuses "image too small" 2 'image-size' "$BIN/train" --image-size 16 --output "$T/x"
 refuses "fewer classes than the data" 2 'class' "$BIN/train" --data demo --num-classes 3 --output "$T/x"
 refuses "flag without value" 2 'needs a value' "$BIN/train" --lr
@@ -87,6 +96,10 @@ for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 tes
 done
 refuses "folder that is not there" 3 "$T/nowhere" "$BIN/train" --data "cifar10:$T/nowhere" --output "$T/x"
 refuses "folder without the files" 3 "data_batch_1" "$BIN/train" --data "cifar10:$T/empty" --output "$T/x"
+refuses "... says which script fetches them" 3 "sh datasets/fetch-cifar10.sh" \
+    "$BIN/train" --preset cifar10 --data "cifar10:$T/empty" --output "$T/x"
+refuses "likewise Fashion-MNIST" 3 "sh datasets/fetch-fashion-mnist.sh" \
+    "$BIN/train" --data "fashion-mnist:$T/empty" --output "$T/x"
 refuses "short CIFAR-10 file" 3 "data_batch_1.bin" "$BIN/train" --data "cifar10:$T/short" --output "$T/x"
 refuses "Fashion-MNIST without files" 3 "$T/empty" "$BIN/train" --data "fashion-mnist:$T/empty" --output "$T/x"
 refuses "checkpoint that is not there" 3 'nowhere' "$BIN/evaluate" --checkpoint "$T/nowhere.pth" --data demo
@@ -142,6 +155,24 @@ else
 fi
 if grep -q 'capped to 1024' "$T/err"; then pass "2000 threads are capped, and it is said"
 else fail "2000 threads are capped, and it is said" "$(why)"; fi
+run_small mixed --amp bf16
+if [ $status = 0 ] && grep -q '"numerics": "bf16"' "$T/mixed/summary.json"; then
+    pass "--amp bf16 trains, and the summary says so"
+else
+    fail "--amp bf16" "exit $status: $(why)"
+fi
+run_small mixed-off --resume "$T"/mixed/checkpoints/*_last.pth --max-steps 3 --amp off
+if [ $status = 2 ] && grep -q -e '--numerics: bf16 there, fp32 now' "$T/err"; then
+    pass "--amp off on a bf16 checkpoint: exit 2"
+else
+    fail "--amp off on a bf16 checkpoint" "exit $status: $(why)"
+fi
+run_small mixed-on --resume "$T"/mixed/checkpoints/*_last.pth --max-steps 3
+if [ $status = 0 ] && grep -q '"numerics": "bf16"' "$T/mixed-on/summary.json"; then
+    pass "... which goes on in bf16 by itself"
+else
+    fail "--resume of a bf16 checkpoint" "exit $status: $(why)"
+fi
 works "evaluate under another numerics" "$BIN/evaluate" --checkpoint "$T"/winograd/checkpoints/*_last.pth --data demo --limit 8
 if grep -q 'trained under --numerics fp32-winograd' "$T/err"; then pass "... and it is said"
 else fail "evaluate does not say that the checkpoint has another numerics" "$(why)"; fi
@@ -149,6 +180,125 @@ run_small other --resume "$last" --stem cifar
 if [ $status = 3 ]; then pass "checkpoint of another stem: exit 3"; else fail "checkpoint of another stem" "exit $status"; fi
 works "evaluate a checkpoint" "$BIN/evaluate" --checkpoint "$last" --data demo --limit 32
 prints "evaluate as JSON" '"count": ?32' "$BIN/evaluate" --checkpoint "$last" --data demo --limit 32 --json
+
+# -- evaluations -------------------------------------------------------------------------------------
+# sh judge FLAG...: an evaluation of 24 images.
+cat >"$T/judge" <<END
+exec "$BIN/evaluate" --checkpoint "$last" --data demo --limit 24 --quiet "\$@"
+END
+timeless() { grep -v -e '"seconds"' -e '"images_per_second"'; }
+sh "$T/judge" --json --logits "$T/l1.npy" --batch-size 24 --threads 1 | timeless >"$T/j1"
+sh "$T/judge" --json --logits "$T/l2.npy" --batch-size 7 --threads 3 --workers 2 | timeless >"$T/j2"
+same "evaluations are equal for any batch size and threads" "$T/j1" "$T/j2"
+same "... and their logits" "$T/l1.npy" "$T/l2.npy"
+sh "$T/judge" --json --tta flip --batch-size 24 | timeless >"$T/j1"
+sh "$T/judge" --json --tta flip --batch-size 5 --threads 2 | timeless >"$T/j2"
+same "... and with mirror images" "$T/j1" "$T/j2"
+if grep -q '"tta": "flip"' "$T/j1"; then pass "the JSON says so"; else fail "the JSON says so"; fi
+for key in per_class macro weighted ece reliability confusion; do
+    if grep -q "^  \"$key\": " "$T/j1"; then pass "evaluate --json has $key"; else fail "evaluate --json has $key"; fi
+done
+prints "a table by class" '^     class +images +answers +correct +precision +recall +F1$' sh "$T/judge"
+prints "calibration" '^calibration: expected error ' sh "$T/judge"
+prints "size alone" '^parameters +11173962$' "$BIN/evaluate" --checkpoint "$last" --size --quiet
+prints "size of a layer" '^layer4.1.conv2 +conv2d +512x2x2 +2359296 +9437184 ' "$BIN/evaluate" --checkpoint "$last" --size
+prints "evaluation and size in one object" '"file_bytes": [0-9]' sh "$T/judge" --size --json
+refuses "classes of another number: tensor and both shapes" 3 'fc.weight: the file has \[10, 512\], the net \[12, 512\]' \
+    sh "$T/judge" --num-classes 12
+refuses "... fewer than the data have" 3 'fc.weight is \[5, 512\], demo has 10 classes and needs \[10, 512\]' \
+    sh "$T/judge" --num-classes 5
+refuses "another stem: tensor and both shapes" 3 'conv1.weight: the file has \[64, 3, 3, 3\], the net \[64, 3, 7, 7\]' \
+    sh "$T/judge" --stem imagenet
+refuses "another architecture: tensor and both shapes" 3 'the file has \[64, 64, 3, 3\], the net \[64, 64, 1, 1\]' \
+    sh "$T/judge" --arch resnet50
+refuses "sensitivity of ten classes" 2 'target-sensitivity is for two classes' sh "$T/judge" --target-sensitivity 0.9
+refuses "sensitivity in percent" 2 'target-sensitivity' sh "$T/judge" --target-sensitivity 98
+refuses "positive class of ten" 2 'positive-class is for two classes' sh "$T/judge" --positive-class disc
+refuses "ROC curve of ten classes" 2 'roc is for two classes' sh "$T/judge" --roc "$T/roc.csv"
+refuses "two outputs in one file" 2 '--logits and --confusion' sh "$T/judge" --logits "$T/x.svg" --confusion "$T/x.svg"
+refuses "unknown augmentation at test time" 2 'flip' sh "$T/judge" --tta flop
+refuses "logits where nothing can be written" 4 '/proc' sh "$T/judge" --logits /proc/nope/x.npy
+refuses "confusion matrix as .jpg" 2 'png' sh "$T/judge" --confusion "$T/c.jpg"
+if "$BIN/evaluate" --version | grep -q '^cairo  *found'; then
+    works "confusion matrix as .png" sh "$T/judge" --confusion "$T/c.png"
+    works "confusion matrix as .svg" sh "$T/judge" --confusion "$T/c.svg"
+    if [ -s "$T/c.png" ] && grep -q '<svg' "$T/c.svg"; then pass "... they are there"; else fail "... they are there"; fi
+else
+    refuses "a drawing without cairo: what to install" 2 'libcairo2' sh "$T/judge" --confusion "$T/c.png"
+fi
+run "$BIN/train" --data demo:64 --arch resnet18 --stem imagenet --batch-size 4 --max-steps 1 --limit-train 8 \
+    --limit-val 8 --quiet --output "$T/two"
+two=$(ls "$T"/two/checkpoints/*_last.pth 2>/dev/null | head -n 1)
+run "$BIN/evaluate" --checkpoint "$two" --data demo:64 --limit 24 --target-sensitivity 1 --json --quiet --roc "$T/roc.csv"
+for key in '"sensitivity": 1' '"specificity": ' '"auc": ' '"threshold": ' '"false_negatives": 0'; do
+    if grep -q "$key" "$T/out"; then pass "two classes: $key"; else fail "two classes: $key" "$(why)"; fi
+done
+if sed -n 2p "$T/roc.csv" | grep -q '^1,inf,0,0,0,1$' && tail -n 1 "$T/roc.csv" | grep -q ',12,12,1,0$'; then
+    pass "the ROC curve from corner to corner"
+else
+    fail "the ROC curve from corner to corner" "$(tail -n 1 "$T/roc.csv")"
+fi
+name=$(sed -n 's/.*"positive_class": "\(.*\)".*/\1/p' "$T/out")
+run "$BIN/evaluate" --checkpoint "$two" --data demo:64 --limit 24 --positive-class "${name:-none}" --json --quiet
+if grep -q "\"positive_class\": \"$name\"" "$T/out" && grep -q '"threshold": 0.5' "$T/out"; then
+    pass "--positive-class by its name"
+else
+    fail "--positive-class by its name" "$(why)"
+fi
+refuses "a class that there is not" 2 '0, ".*", and 1, "' \
+    "$BIN/evaluate" --checkpoint "$two" --data demo:64 --limit 8 --positive-class nothing --quiet
+
+# -- times -------------------------------------------------------------------------------------------
+run "$BIN/bench" --stem cifar --image-size 32 --num-classes 10 --data-free --warmup 1 --runs 3 --csv "$T/b.csv" --json
+for key in mean_ms median_ms std_ms p50_ms p90_ms p95_ms p99_ms min_ms max_ms images_per_second peak_rss_mb; do
+    if grep -q "\"$key\": [0-9]" "$T/out" && head -n 1 "$T/b.csv" | grep -q ",$key"; then pass "bench has $key"
+    else fail "bench has $key" "exit $status: $(why)"; fi
+done
+if grep -q '"batch": 1,' "$T/out" && [ "$(wc -l <"$T/b.csv")" = 2 ]; then pass "bench measures batch 1 unasked"
+else fail "bench measures batch 1 unasked" "$(why)"; fi
+refuses "table where nothing can be written, before measuring" 4 '/proc' \
+    "$BIN/bench" --data-free --runs 1000000 --csv /proc/nope/x.csv
+
+# -- more small runs ---------------------------------------------------------------------------------
+# The CIFAR-10 sheet: its values, each of which a flag overrides, and its names.
+"$BIN/train" --preset cifar10 --data demo --lr 0.05 --dry-run --json >"$T/sheet.json" 2>"$T/err"
+for value in 'epochs 200' 'batch-size 128' 'lr 0.05' 'momentum 0.9' 'weight-decay 0.0005' 't-max 200' \
+    'early-stop-floor 80' 'early-stop-patience 15' 'target-acc 85' 'seed 42' 'stem "cifar"' \
+    'augment "crop:4,flip"' 'mean \[0.4914,0.4822,0.4465\]' 'std \[0.2023,0.1994,0.201\]'; do
+    if grep -qE "\"${value%% *}\": ${value#* },?\$" "$T/sheet.json"; then pass "preset cifar10: $value"
+    else fail "preset cifar10: $value" "$(grep "\"${value%% *}\"" "$T/sheet.json") $(why)"; fi
+done
+run_small sheet --preset cifar10 --limit-train 12 --max-steps 3 --tensorboard
+sheet=$T/sheet/checkpoints/resnet18/resnet18_cifar_last.pth
+for file in checkpoints/resnet18/resnet18_cifar_best.pth checkpoints/resnet18/resnet18_cifar_last.pth \
+    results_resnet18_training.csv events.out.tfevents.0000000000.resnet; do
+    if [ -s "$T/sheet/$file" ]; then pass "the sheet leaves $file"; else fail "the sheet leaves $file" "$(why)"; fi
+done
+if grep -q 'target accuracy 85 %: not met' "$T/sheet/log.txt"; then pass "its target is reported, not demanded"
+else fail "its target is reported" "exit $status: $(why)"; fi
+works "it goes on elsewhere" "$BIN/train" --quiet --max-steps 5 --output "$T/fork" --resume "$sheet" --tensorboard
+run "$BIN/train" --verify-run "$T/fork"
+if [ $status = 0 ] && grep -q 'all 3 hashes' "$T/out" && grep -q 'went on from' "$T/err"; then
+    pass "... and is replayed from there"
+else fail "replay of a run that went on elsewhere" "exit $status: $(why)"; fi
+works "it goes on where it is, --output unsaid" "$BIN/train" --quiet --max-steps 4 --resume "$sheet"
+same "its table has two names" "$T/sheet/results.csv" "$T/sheet/results_resnet18_training.csv"
+prints "--verify-run of a resumed run" 'all 5 hashes' "$BIN/train" --verify-run "$T/sheet"
+spoil() { # a copy of that run with one file changed by sed: spoil FILE SCRIPT
+    rm -rf "$T/spoilt"; mkdir "$T/spoilt"; cp "$T/sheet/args.conf" "$T/sheet/hashes.txt" "$T/spoilt"
+    sed "$2" "$T/sheet/$1" >"$T/spoilt/$1"
+}
+spoil hashes.txt '2s/.$/x/'
+refuses "--verify-run, one digit of step 2 changed" 5 'differs at step 2' "$BIN/train" --verify-run "$T/spoilt" --quiet
+spoil args.conf 's/^seed = .*/seed = 43/'
+refuses "--verify-run, another seed" 5 'differs at step 1' "$BIN/train" --verify-run "$T/spoilt" --quiet
+spoil args.conf 's/^seed/sead/'
+refuses "--verify-run, an unknown setting" 3 'did you mean seed' "$BIN/train" --verify-run "$T/spoilt"
+refuses "--verify-run of no run" 3 'args.conf' "$BIN/train" --verify-run "$T/empty"
+run_small average --model-ema --model-ema-decay 0.5 --augment crop:2:reflect,altflip --bias-lr 0.1 --norm-weight-decay 0
+same_acc=$(sed -n 's/^  "val_acc": \([0-9.]*\),$/\1/p' "$T/average/summary.json")
+prints "--model-ema: the checkpoint is what was validated" "\"top1\": ?$same_acc,?\$" "$BIN/evaluate" \
+    --checkpoint "$T"/average/checkpoints/*_last.pth --data demo --limit 16 --json
 run_small target --target-acc 100
 if [ $status = 5 ]; then pass "a missed --target-acc: exit 5"; else fail "a missed --target-acc" "exit $status: $(why)"; fi
 

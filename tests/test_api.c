@@ -72,7 +72,7 @@ static void test_train_save_load(void)
 
     inference.batch = 0;
     for (size_t i = 0; i < RN_COUNT(images); i++) images[i] = (float)((int)(i * 31 % 19) - 9) / 8.0f;
-    CHECK_OK(rn_backend_find(&ops, "cpu"));
+    CHECK_OK(rn_backend_find(&ops, "cpu", "fp32"));
     CHECK_OK(ops->open(&dev, &options));
     CHECK_OK(rn_net_create(&net, &c, ops, dev));
     CHECK_OK(rn_net_create(&other, &inference, ops, dev));

@@ -1,9 +1,9 @@
 /*
- * test_bits.c - the CPU backend against ref/: equal bits for every slot, over geometries,
- * instruction sets, thread counts and both ways to convolve.
+ * test_bits.c - the CPU backend against ref/: equal bits for every slot of fp32 and of bf16, over
+ * geometries, instruction sets, thread counts and both ways to convolve.
  *
  *     test_bits                                             everything
- *     test_bits OP [GEOMETRY] [--isa NAME] [--threads N] [--im2col]     what a failure prints
+ *     test_bits OP [GEOMETRY] [--isa NAME] [--threads N] [--im2col | --bf16]     what a failure prints
  *
  * Data are small integers first, exact in any order, so that a wrong index never looks like
  * rounding; then normal numbers with zeros of both signs and subnormals among them.  Outputs of
@@ -17,10 +17,9 @@
 #include "conform/geometry.h"
 #include "test_bits_ops.h"
 
-extern const struct rn_ops rn_ops_ref, rn_ops_cpu;
+extern const struct rn_ops rn_ops_ref, rn_ops_cpu, rn_ops_cpu_bf16;
 
-/* -- what is run
- * ------------------------------------------------------------------------------------- */
+/* -- what is run ---------------------------------------------------------------------------------- */
 
 static const char *const conv_cases[] = {
     "n1c1h1w1k1r1s1", "n1c1h5w5k1r3s3a1", "n2c3h7w5k4r3s3u2a1", "n3c5h6w6k7r1s1",
@@ -79,7 +78,7 @@ static const struct row {
 };
 
 /* One way to run the CPU backend; isa NULL: the best. */
-struct way { const char *isa; int threads; bool im2col; };
+struct way { const char *isa; int threads; bool im2col, bf16; };
 
 static uint32_t *expected, *got; /* [MAX_WORDS] */
 
@@ -96,65 +95,80 @@ static size_t run_once(const struct row *row, const struct rn_conv_shape *s, enu
 static void check_way(const struct row *row, const struct rn_conv_shape *s, const char *text,
                       enum data data, const struct way *way, size_t words)
 {
+    const struct rn_ops *ops = way->bf16 ? &rn_ops_cpu_bf16 : &rn_ops_cpu;
     struct rn_device_options options = { .threads = way->threads, .isa = way->isa };
     void *dev = NULL;
     if (way->im2col) setenv("RESNET_CONV", "im2col", 1);
     else unsetenv("RESNET_CONV");
-    CHECK_OK(rn_ops_cpu.open(&dev, &options));
+    CHECK_OK(ops->open(&dev, &options));
     if (!dev) return;
-    size_t count = run_once(row, s, data, &rn_ops_cpu, dev, got), i = 0;
+    size_t count = run_once(row, s, data, ops, dev, got), i = 0;
     while (i < words && i < count && got[i] == expected[i]) i++;
     rn_test_checks++;
     if (count != words || i < words) {
         rn_test_failures++;
         printf("FAIL test_bits %s %s --isa %s --threads %d%s: %s word %zu of %zu, %08" PRIx32
-               " instead of %08" PRIx32 "\n", row->name, text, rn_ops_cpu.isa(dev), way->threads,
-               way->im2col ? " --im2col" : "", data == INTEGERS ? "integers" : "numbers", i, words,
-               got[i], expected[i]);
+               " instead of %08" PRIx32 "\n", row->name, text, ops->isa(dev), way->threads,
+               way->im2col ? " --im2col" : way->bf16 ? " --bf16" : "",
+               data == INTEGERS ? "integers" : "numbers", i, words, got[i], expected[i]);
     }
-    rn_ops_cpu.close(dev);
+    ops->close(dev);
 }
 
-/* One case in `count` ways, both kinds of data. */
-static void check_case(const struct row *row, const char *text, const struct way *ways,
-                       size_t count)
+/* One case in `count` ways, both kinds of data, those of the ways with or without bf16. */
+static void check_numerics(const struct row *row, const char *text, bool bf16, const struct way *ways,
+                           size_t count)
 {
+    struct rn_device_options options = { .threads = 1, .numerics = bf16 ? "bf16" : "fp32" };
     struct rn_conv_shape s;
+    void *dev = NULL;
     CHECK_OK(rn_geometry_parse(&s, text));
+    CHECK_OK(rn_ops_ref.open(&dev, &options));
     for (int data = INTEGERS; data <= NUMBERS; data++) {
         where = text;
-        size_t words = run_once(row, &s, (enum data)data, &rn_ops_ref, NULL, expected);
+        size_t words = run_once(row, &s, (enum data)data, &rn_ops_ref, dev, expected);
         for (size_t i = 0; i < count; i++)
-            if (data == NUMBERS || ways[i].threads == 1 || count == 1)
+            if (ways[i].bf16 == bf16 && (data == NUMBERS || ways[i].threads == 1 || count == 1))
                 check_way(row, &s, text, (enum data)data, &ways[i], words);
     }
+    rn_ops_ref.close(dev);
 }
 
-/* Every way on this CPU: all thread counts on the best set, two on the others, im2col on each. */
+static void check_case(const struct row *row, const char *text, const struct way *ways, size_t count)
+{
+    bool wanted[2] = { false, false };
+    for (size_t i = 0; i < count; i++) wanted[ways[i].bf16] = true;
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        if (wanted[bf16]) check_numerics(row, text, bf16, ways, count);
+}
+
+/* Every way on this CPU: all thread counts on the best set, two on the others, im2col on each; and bf16. */
 static size_t all_ways(struct way *ways)
 {
     static const char *const names[] = { "avx512", "avx2", "neon", "portable" };
     static const int threads[] = { 1, 2, 3, 6, 8 };
     size_t count = 0;
-    for (size_t t = 0; t < RN_COUNT(threads); t++) ways[count++] = (struct way){ NULL, threads[t], false };
+    for (size_t t = 0; t < RN_COUNT(threads); t++) ways[count++] = (struct way){ NULL, threads[t], false, false };
     for (size_t i = 0; i < RN_COUNT(names); i++) {
         struct rn_device_options options = { .threads = 1, .isa = names[i] };
         void *dev = NULL;
         if (rn_ops_cpu.open(&dev, &options)) continue;
         rn_ops_cpu.close(dev);
-        ways[count++] = (struct way){ names[i], 1, false };
-        ways[count++] = (struct way){ names[i], 3, false };
-        ways[count++] = (struct way){ names[i], 2, true };
+        ways[count++] = (struct way){ names[i], 1, false, false };
+        ways[count++] = (struct way){ names[i], 3, false, false };
+        ways[count++] = (struct way){ names[i], 2, true, false };
+        for (int n = 1; n <= 3; n++) ways[count++] = (struct way){ names[i], n, false, true };
     }
     return count;
 }
 
-/* test_bits OP [GEOMETRY] [--isa NAME] [--threads N] [--im2col] */
+/* test_bits OP [GEOMETRY] [--isa NAME] [--threads N] [--im2col | --bf16] */
 static void parse(int argc, char **argv, const char **op, const char **text, struct way *way)
 {
-    *way = (struct way){ NULL, 0, false };
+    *way = (struct way){ NULL, 0, false, false };
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--im2col")) way->im2col = true;
+        else if (!strcmp(argv[i], "--bf16")) way->bf16 = true;
         else if (!strcmp(argv[i], "--isa") && i + 1 < argc) way->isa = argv[++i];
         else if (!strcmp(argv[i], "--threads") && i + 1 < argc) way->threads = atoi(argv[++i]);
         else if (!*op) *op = argv[i];
@@ -165,10 +179,10 @@ static void parse(int argc, char **argv, const char **op, const char **text, str
 int main(int argc, char **argv)
 {
     const char *op = NULL, *text = NULL;
-    struct way ways[24], one;
+    struct way ways[32], one;
     size_t count = all_ways(ways);
     parse(argc, argv, &op, &text, &one);
-    if (one.isa || one.threads || one.im2col) {
+    if (one.isa || one.threads || one.im2col || one.bf16) {
         one.threads = RN_MAX(one.threads, 1);
         ways[0] = one;
         count = 1;

@@ -46,6 +46,7 @@ static float draw(struct rn_random *key, enum data data)
     if (data == INTEGERS) return (float)((int)rn_random_below(key, 7) - 3);
     if (kind < 4) return kind & 1 ? -0.0f : 0.0f;
     if (kind < 6) return rn_float(rn_random_below(key, 0x7fffff) | (kind & 1 ? 0x80000000u : 0));
+    if (kind < 8) return (float)rn_random_normal(key) * 0x1p-56f; /* where Q has its zero */
     return (float)rn_random_normal(key);
 }
 
@@ -70,16 +71,16 @@ static float *vector(struct run *r, size_t count, bool positive)
     return p;
 }
 
-static float *tensor(struct run *r, int N, int C, int H, int W)
+static void *tensor(struct run *r, int N, int C, int H, int W)
 {
     float *x = host_input(r, (size_t)N * (size_t)C * (size_t)H * (size_t)W, false);
-    float *p = device_alloc(r, r->ops->tensor_bytes(r->dev, N, C, H, W));
+    void *p = device_alloc(r, r->ops->tensor_bytes(r->dev, N, C, H, W));
     r->ops->tensor_set(r->dev, p, x, N, C, H, W);
     rn_free(x);
     return p;
 }
 
-static float *empty_tensor(struct run *r, int N, int C, int H, int W)
+static void *empty_tensor(struct run *r, int N, int C, int H, int W)
 {
     return device_alloc(r, r->ops->tensor_bytes(r->dev, N, C, H, W));
 }
@@ -99,7 +100,7 @@ static void output_vector(struct run *r, const float *p, size_t count)
     output_words(r, p, count * sizeof(float));
 }
 
-static void output_tensor(struct run *r, const float *p, int N, int C, int H, int W)
+static void output_tensor(struct run *r, const void *p, int N, int C, int H, int W)
 {
     size_t count = (size_t)N * (size_t)C * (size_t)H * (size_t)W;
     float *x = rn_alloc(count * sizeof(float) + 1);
@@ -132,10 +133,10 @@ static float *conv_weights(struct run *r)
 static void conv2d_forward(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
-    float *src = tensor(r, s->N, s->C, s->H, s->W), *bias = vector(r, (size_t)s->K, false);
+    void *src = tensor(r, s->N, s->C, s->H, s->W), *bias = vector(r, (size_t)s->K, false);
     void *packed = packed_weights(r, conv_weights(r), RN_PASS_FORWARD);
     void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s));
-    float *dst = empty_tensor(r, s->N, s->K, s->P, s->Q);
+    void *dst = empty_tensor(r, s->N, s->K, s->P, s->Q);
     for (int with_bias = 0; with_bias < 2; with_bias++) {
         r->ops->conv2d_forward(r->dev, dst, src, packed, with_bias ? bias : NULL, s, workspace);
         output_tensor(r, dst, s->N, s->K, s->P, s->Q);
@@ -145,13 +146,13 @@ static void conv2d_forward(struct run *r)
 static void conv2d_backward_data(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
-    float *ddst = tensor(r, s->N, s->K, s->P, s->Q), *add = tensor(r, s->N, s->C, s->H, s->W);
+    void *ddst = tensor(r, s->N, s->K, s->P, s->Q), *add = tensor(r, s->N, s->C, s->H, s->W);
     void *packed = packed_weights(r, conv_weights(r), RN_PASS_BACKWARD_DATA);
     void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s));
-    float *dsrc = empty_tensor(r, s->N, s->C, s->H, s->W);
-    const float *addend[] = { NULL, add, add };
+    void *dsrc = empty_tensor(r, s->N, s->C, s->H, s->W);
+    const void *addend[] = { NULL, add, add };
     for (int i = 0; i < 3; i++) { /* alone, with an addend, in place of it */
-        float *to = i < 2 ? dsrc : add;
+        void *to = i < 2 ? dsrc : add;
         r->ops->conv2d_backward_data(r->dev, to, ddst, packed, addend[i], s, workspace);
         output_tensor(r, to, s->N, s->C, s->H, s->W);
     }
@@ -161,7 +162,7 @@ static void conv2d_backward_weights(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
     size_t count = (size_t)s->K * (size_t)(s->C / s->groups) * (size_t)(s->R * s->S);
-    float *src = tensor(r, s->N, s->C, s->H, s->W), *ddst = tensor(r, s->N, s->K, s->P, s->Q);
+    void *src = tensor(r, s->N, s->C, s->H, s->W), *ddst = tensor(r, s->N, s->K, s->P, s->Q);
     float *dweights = device_alloc(r, count * sizeof(float));
     float *dbias = device_alloc(r, (size_t)s->K * sizeof(float));
     void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s));
@@ -182,12 +183,12 @@ static void conv2d_bn(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
     size_t K = (size_t)s->K;
-    float *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
+    void *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
     float *gamma = vector(r, K, false), *beta = vector(r, K, false);
     float *mean = vector(r, K, false), *var = vector(r, K, true);
     void *packed = packed_weights(r, conv_weights(r), RN_PASS_FORWARD);
     void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s));
-    float *dst = empty_tensor(r, s->N, s->K, s->P, s->Q);
+    void *dst = empty_tensor(r, s->N, s->K, s->P, s->Q);
     for (int post = 0; post < 3; post++) {
         struct rn_bn_shape bn = bn_shape(s->N, s->K, s->P, s->Q, post);
         r->ops->conv2d_bn(r->dev, dst, src, packed, post == RN_POST_ADD_RELU ? add : NULL, gamma,
@@ -200,11 +201,11 @@ static void conv2d_bn_train(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
     size_t K = (size_t)s->K;
-    float *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
+    void *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
     float *gamma = vector(r, K, false), *beta = vector(r, K, false);
     void *packed = packed_weights(r, conv_weights(r), RN_PASS_FORWARD);
     double *saved = device_alloc(r, 2 * K * sizeof(double));
-    float *dst = empty_tensor(r, s->N, s->K, s->P, s->Q), *x = empty_tensor(r, s->N, s->K, s->P, s->Q);
+    void *dst = empty_tensor(r, s->N, s->K, s->P, s->Q), *x = empty_tensor(r, s->N, s->K, s->P, s->Q);
     for (int post = 0; post < 3; post++) {
         struct rn_bn_shape bn = bn_shape(s->N, s->K, s->P, s->Q, post);
         void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s) +
@@ -220,8 +221,8 @@ static void conv2d_bn_train(struct run *r)
 static void conv2d_bias(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
-    float *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
-    float *bias = vector(r, (size_t)s->K, false), *dst = empty_tensor(r, s->N, s->K, s->P, s->Q);
+    void *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->K, s->P, s->Q);
+    void *bias = vector(r, (size_t)s->K, false), *dst = empty_tensor(r, s->N, s->K, s->P, s->Q);
     void *packed = packed_weights(r, conv_weights(r), RN_PASS_FORWARD);
     void *workspace = device_alloc(r, r->ops->conv2d_workspace(r->dev, s));
     for (int post = 0; post < 3; post++) {
@@ -252,14 +253,14 @@ static void batchnorm_train(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
     size_t C = (size_t)s->C;
-    float *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->C, s->H, s->W);
-    float *ddst = tensor(r, s->N, s->C, s->H, s->W);
+    void *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->C, s->H, s->W);
+    void *ddst = tensor(r, s->N, s->C, s->H, s->W);
     float *gamma = vector(r, C, false), *beta = vector(r, C, false);
     float *mean = vector(r, C, false), *var = vector(r, C, true);
     float *dgamma = device_alloc(r, C * 4), *dbeta = device_alloc(r, C * 4);
     double *saved = device_alloc(r, 2 * C * sizeof(double));
-    float *dst = empty_tensor(r, s->N, s->C, s->H, s->W);
-    float *dadd = empty_tensor(r, s->N, s->C, s->H, s->W);
+    void *dst = empty_tensor(r, s->N, s->C, s->H, s->W);
+    void *dadd = empty_tensor(r, s->N, s->C, s->H, s->W);
     for (int post = 0; post < 3; post++) {
         struct rn_bn_shape bn = bn_shape(s->N, s->C, s->H, s->W, post);
         void *workspace = device_alloc(r, r->ops->batchnorm_workspace(r->dev, &bn));
@@ -274,7 +275,7 @@ static void batchnorm_train(struct run *r)
         output_vector(r, mean, C);
         output_vector(r, var, C);
         /* the gradient may overwrite ddst: the last round does */
-        float *dsrc = sum ? ddst : empty_tensor(r, s->N, s->C, s->H, s->W);
+        void *dsrc = sum ? ddst : empty_tensor(r, s->N, s->C, s->H, s->W);
         r->ops->batchnorm_backward(r->dev, dsrc, sum ? dadd : NULL, dgamma, dbeta, ddst,
                                    sum ? dst : NULL, src, saved, gamma, beta, &bn, workspace);
         output_tensor(r, dsrc, s->N, s->C, s->H, s->W);
@@ -288,13 +289,13 @@ static void batchnorm_eval(struct run *r)
 {
     const struct rn_conv_shape *s = &r->s;
     size_t C = (size_t)s->C;
-    float *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->C, s->H, s->W);
-    float *ddst = tensor(r, s->N, s->C, s->H, s->W);
+    void *src = tensor(r, s->N, s->C, s->H, s->W), *add = tensor(r, s->N, s->C, s->H, s->W);
+    void *ddst = tensor(r, s->N, s->C, s->H, s->W);
     float *gamma = vector(r, C, false), *beta = vector(r, C, false);
     float *mean = vector(r, C, false), *var = vector(r, C, true);
     float *dgamma = device_alloc(r, C * 4), *dbeta = device_alloc(r, C * 4);
-    float *dst = empty_tensor(r, s->N, s->C, s->H, s->W);
-    float *dsrc = empty_tensor(r, s->N, s->C, s->H, s->W);
+    void *dst = empty_tensor(r, s->N, s->C, s->H, s->W);
+    void *dsrc = empty_tensor(r, s->N, s->C, s->H, s->W);
     for (int post = 0; post < 3; post++) {
         struct rn_bn_shape bn = bn_shape(s->N, s->C, s->H, s->W, post);
         void *workspace = device_alloc(r, r->ops->batchnorm_workspace(r->dev, &bn));
@@ -320,30 +321,42 @@ static size_t elements(const struct rn_conv_shape *s)
     return (size_t)s->N * (size_t)s->C * (size_t)s->H * (size_t)s->W;
 }
 
+/* A NaN at some places, Inf at others, none, among floats and in a tensor. */
+static void search(struct run *r)
+{
+    const struct rn_conv_shape *s = &r->s;
+    size_t n = elements(s);
+    float *x = host_input(r, n, false), *p = device_alloc(r, n * sizeof(float));
+    void *t = empty_tensor(r, s->N, s->C, s->H, s->W);
+    for (size_t bad = 0; bad <= n + n / 2 + 1; bad += n / 2 + 1) {
+        float kept = bad < n ? x[bad] : 0;
+        if (bad < n) x[bad] = rn_float(bad & 1 ? 0x7f800000u : 0xffc00001u);
+        r->ops->write(r->dev, p, x, n * sizeof(float));
+        r->ops->tensor_set(r->dev, t, x, s->N, s->C, s->H, s->W);
+        r->word[r->words++] = (uint32_t)r->ops->finite(r->dev, p, n);
+        r->word[r->words++] = (uint32_t)r->ops->tensor_finite(r->dev, t, n);
+        if (bad < n) x[bad] = kept;
+    }
+    rn_free(x);
+}
+
 static void elementwise(struct run *r)
 {
-    size_t n = elements(&r->s);
-    float *a = vector(r, n, false), *b = vector(r, n, false), *y = device_alloc(r, n *
-                                                                                sizeof(float));
+    const struct rn_conv_shape *s = &r->s;
+    size_t n = elements(s);
+    void *a = tensor(r, s->N, s->C, s->H, s->W), *b = tensor(r, s->N, s->C, s->H, s->W);
+    void *y = empty_tensor(r, s->N, s->C, s->H, s->W);
+    output_tensor(r, a, s->N, s->C, s->H, s->W);
     r->ops->relu_forward(r->dev, y, a, n);
-    output_vector(r, y, n);
+    output_tensor(r, y, s->N, s->C, s->H, s->W);
     r->ops->relu_backward(r->dev, b, b, y, n);
-    output_vector(r, b, n);
+    output_tensor(r, b, s->N, s->C, s->H, s->W);
     r->ops->add(r->dev, y, a, b, n);
-    output_vector(r, y, n);
-    r->ops->accumulate(r->dev, y, a, n);
-    output_vector(r, y, n);
-    /* a NaN at some places, Inf at others, none */
-    for (size_t bad = 0; bad <= n; bad += n / 2 + 1) {
-        float kept = 0, strange = rn_float(bad & 1 ? 0x7f800000u : 0xffc00001u);
-        if (bad < n) {
-            r->ops->read(r->dev, &kept, y + bad, 4);
-            r->ops->write(r->dev, y + bad, &strange, 4);
-        }
-        r->word[r->words++] = (uint32_t)r->ops->finite(r->dev, y, n);
-        if (bad < n) r->ops->write(r->dev, y + bad, &kept, 4);
-    }
-    r->word[r->words++] = (uint32_t)r->ops->finite(r->dev, y, n);
+    output_tensor(r, y, s->N, s->C, s->H, s->W);
+    float *sum = vector(r, n, false);
+    r->ops->accumulate(r->dev, sum, vector(r, n, false), n);
+    output_vector(r, sum, n);
+    search(r);
 }
 
 static struct rn_pool_shape pool_shape(const struct rn_conv_shape *s)
@@ -355,8 +368,8 @@ static struct rn_pool_shape pool_shape(const struct rn_conv_shape *s)
 static void maxpool(struct run *r)
 {
     struct rn_pool_shape s = pool_shape(&r->s);
-    float *src = tensor(r, s.N, s.C, s.H, s.W), *ddst = tensor(r, s.N, s.C, s.P, s.Q);
-    float *dst = empty_tensor(r, s.N, s.C, s.P, s.Q), *dsrc = empty_tensor(r, s.N, s.C, s.H, s.W);
+    void *src = tensor(r, s.N, s.C, s.H, s.W), *ddst = tensor(r, s.N, s.C, s.P, s.Q);
+    void *dst = empty_tensor(r, s.N, s.C, s.P, s.Q), *dsrc = empty_tensor(r, s.N, s.C, s.H, s.W);
     uint8_t *index = device_alloc(r, (size_t)s.N * (size_t)s.C * (size_t)s.P * (size_t)s.Q);
     r->ops->maxpool_forward(r->dev, dst, index, src, &s);
     r->ops->maxpool_backward(r->dev, dsrc, ddst, index, &s);
@@ -367,13 +380,13 @@ static void maxpool(struct run *r)
 static void avgpool(struct run *r)
 {
     struct rn_pool_shape s = pool_shape(&r->s);
-    float *src = tensor(r, s.N, s.C, s.H, s.W), *ddst = tensor(r, s.N, s.C, s.P, s.Q);
-    float *dst = empty_tensor(r, s.N, s.C, s.P, s.Q), *dsrc = empty_tensor(r, s.N, s.C, s.H, s.W);
+    void *src = tensor(r, s.N, s.C, s.H, s.W), *ddst = tensor(r, s.N, s.C, s.P, s.Q);
+    void *dst = empty_tensor(r, s.N, s.C, s.P, s.Q), *dsrc = empty_tensor(r, s.N, s.C, s.H, s.W);
     r->ops->avgpool_forward(r->dev, dst, src, &s);
     r->ops->avgpool_backward(r->dev, dsrc, ddst, &s);
     output_tensor(r, dst, s.N, s.C, s.P, s.Q);
     output_tensor(r, dsrc, s.N, s.C, s.H, s.W);
-    float *mean = empty_tensor(r, s.N, s.C, 1, 1);
+    void *mean = empty_tensor(r, s.N, s.C, 1, 1);
     r->ops->global_avgpool_forward(r->dev, mean, src, &s);
     r->ops->global_avgpool_backward(r->dev, dsrc, mean, &s);
     output_tensor(r, mean, s.N, s.C, 1, 1);
@@ -384,12 +397,12 @@ static void avgpool(struct run *r)
 static void resize(struct run *r)
 {
     const struct rn_conv_shape *c = &r->s;
-    float *src = tensor(r, c->N, c->C, c->H, c->W);
+    void *src = tensor(r, c->N, c->C, c->H, c->W);
     for (int i = 0; i < 2; i++) {
         struct rn_resize_shape s = { c->N, c->C, c->H, c->W, i ? (c->H + 1) / 2 : 2 * c->H + 1,
                                      i ? (c->W + 2) / 3 : 3 * c->W };
-        float *dst = empty_tensor(r, s.N, s.C, s.P, s.Q), *ddst = tensor(r, s.N, s.C, s.P, s.Q);
-        float *dsrc = empty_tensor(r, s.N, s.C, s.H, s.W);
+        void *dst = empty_tensor(r, s.N, s.C, s.P, s.Q), *ddst = tensor(r, s.N, s.C, s.P, s.Q);
+        void *dsrc = empty_tensor(r, s.N, s.C, s.H, s.W);
         r->ops->resize_forward(r->dev, dst, src, &s);
         r->ops->resize_backward(r->dev, dsrc, ddst, &s);
         output_tensor(r, dst, s.N, s.C, s.P, s.Q);
@@ -400,16 +413,17 @@ static void resize(struct run *r)
 static void linear(struct run *r)
 {
     struct rn_linear_shape s = { r->s.N, r->s.C, r->s.K };
-    size_t count = (size_t)s.K * (size_t)s.C;
-    float *src = tensor(r, s.N, s.C, 1, 1), *ddst = tensor(r, s.N, s.K, 1, 1);
+    size_t count = (size_t)s.K * (size_t)s.C, outputs = (size_t)s.N * (size_t)s.K;
+    void *src = tensor(r, s.N, s.C, 1, 1), *dsrc = empty_tensor(r, s.N, s.C, 1, 1);
+    float *ddst = vector(r, outputs, false), *dst = device_alloc(r, outputs * 4);
     float *weights = vector(r, count, false), *bias = vector(r, (size_t)s.K, false);
-    float *dst = empty_tensor(r, s.N, s.K, 1, 1), *dsrc = empty_tensor(r, s.N, s.C, 1, 1);
     float *dweights = device_alloc(r, count * 4), *dbias = device_alloc(r, (size_t)s.K * 4);
+    void *packed = packed_weights(r, weights, RN_PASS_FORWARD);
     void *workspace = device_alloc(r, r->ops->linear_workspace(r->dev, &s));
-    r->ops->linear_forward(r->dev, dst, src, weights, bias, &s, workspace);
+    r->ops->linear_forward(r->dev, dst, src, packed, bias, &s, workspace);
     r->ops->linear_backward_data(r->dev, dsrc, ddst, weights, &s, workspace);
     r->ops->linear_backward_weights(r->dev, dweights, dbias, src, ddst, &s, workspace);
-    output_tensor(r, dst, s.N, s.K, 1, 1);
+    output_vector(r, dst, outputs);
     output_tensor(r, dsrc, s.N, s.C, 1, 1);
     output_vector(r, dweights, count);
     output_vector(r, dbias, (size_t)s.K);
@@ -418,7 +432,8 @@ static void linear(struct run *r)
 static void loss(struct run *r)
 {
     struct rn_loss_shape s = { r->s.N, r->s.K, r->s.N + 3, 0 };
-    float *logits = tensor(r, s.N, s.K, 1, 1), *dlogits = empty_tensor(r, s.N, s.K, 1, 1);
+    size_t count = (size_t)s.N * (size_t)s.K;
+    float *logits = vector(r, count, false), *dlogits = device_alloc(r, count * 4);
     double *value = device_alloc(r, (size_t)s.N * sizeof(double));
     int32_t *labels = device_alloc(r, (size_t)s.N * sizeof(int32_t));
     for (int32_t n = 0; n < s.N; n++) {
@@ -429,7 +444,7 @@ static void loss(struct run *r)
         s.smoothing = i ? 0.1 : 0;
         r->ops->softmax_cross_entropy(r->dev, value, i < 2 ? dlogits : NULL, logits, labels, &s);
         output_words(r, value, (size_t)s.N * sizeof(double));
-        output_tensor(r, dlogits, s.N, s.K, 1, 1);
+        output_vector(r, dlogits, count);
     }
 }
 

@@ -10,15 +10,15 @@
 static void test_find(void)
 {
     const struct rn_ops *ops = NULL;
-    CHECK_OK(rn_backend_find(&ops, "ref"));
+    CHECK_OK(rn_backend_find(&ops, "ref", NULL));
     CHECK(ops == &rn_ops_ref);
-    CHECK_OK(rn_backend_find(&ops, "cpu"));
+    CHECK_OK(rn_backend_find(&ops, "cpu", NULL));
     CHECK(ops == &rn_ops_cpu);
-    CHECK(rn_backend_find(&ops, "cuda") == RN_EFAIL && strstr(rn_error(), "not in this build"));
-    CHECK(rn_backend_find(&ops, "cqu") == RN_EUSAGE && strstr(rn_error(), "cpu"));
-    CHECK(rn_backend_find(&ops, "") == RN_EUSAGE);
-    CHECK(rn_backend_find(&ops, "none.so") == RN_EINPUT && strstr(rn_error(), "none.so"));
-    CHECK(rn_backend_find(&ops, "tests/test.h") == RN_EINPUT);
+    CHECK(rn_backend_find(&ops, "cuda", NULL) == RN_EFAIL && strstr(rn_error(), "not in this build"));
+    CHECK(rn_backend_find(&ops, "cqu", NULL) == RN_EUSAGE && strstr(rn_error(), "cpu"));
+    CHECK(rn_backend_find(&ops, "", NULL) == RN_EUSAGE);
+    CHECK(rn_backend_find(&ops, "none.so", NULL) == RN_EINPUT && strstr(rn_error(), "none.so"));
+    CHECK(rn_backend_find(&ops, "tests/test.h", NULL) == RN_EINPUT);
 }
 
 static void test_holes(void)
@@ -92,7 +92,7 @@ static void test_cases_cover_winograd(void)
 }
 
 /* Outputs are poisoned: a slot that leaves an element out cannot pass. */
-static void forgetful_add(void *dev, float *dst, const float *a, const float *b, size_t count)
+static void forgetful_add(void *dev, void *dst, const void *a, const void *b, size_t count)
 {
     rn_ops_ref.add(dev, dst, a, b, count - 1);
 }
@@ -155,6 +155,32 @@ static void test_mask_of_a_subnormal(void)
                   (double)masked_sum(&rn_ops_cpu, isa[i]));
 }
 
+/* Under bf16 every element of a tensor that any case computes is one of bf16. */
+static void test_elements_of_bf16(void)
+{
+    size_t count;
+    const struct rn_case *cases = rn_cases(&count);
+    void *dev = open_numerics("bf16");
+    for (size_t i = 0; i < count; i++) {
+        struct rn_call call;
+        CHECK_OK(rn_call_open(&call, &cases[i]));
+        CHECK_OK(rn_call_inputs(&call, &rn_ops_ref, dev, 0));
+        CHECK_OK(rn_call_run(&call, &rn_ops_ref, dev));
+        for (int k = 0; k < call.count; k++) {
+            const struct rn_operand *o = &call.item[k];
+            size_t wrong = 0;
+            for (size_t e = 0; e < o->count && o->map && o->output && o->dtype == RN_F32; e++) {
+                float x = ((const float *)o->host)[e];
+                wrong += x == x && rn_bits(rn_round_bf16(x)) != rn_bits(x);
+            }
+            CHECK_MSG(!wrong, "%s %s %s: %zu elements of %s", rn_case_op(cases[i].slot),
+                      rn_case_direction(cases[i].slot), cases[i].geometry, wrong, o->name);
+        }
+        rn_call_close(&call);
+    }
+    rn_ops_ref.close(dev);
+}
+
 static void test_difference(void)
 {
     struct rn_difference d;
@@ -174,23 +200,29 @@ static void test_difference(void)
 
 /* -- gradients --------------------------------------------------------------------------------- */
 
-static void test_gradients_of_the_reference(void)
+static void check_gradients(const char *numerics)
 {
     struct seen seen = { 0 };
-    void *dev = open_ref();
-    CHECK_OK(rn_gradcheck(&rn_ops_ref, dev, "fp32", see, &seen));
+    void *dev = open_numerics(numerics);
+    CHECK_OK(rn_gradcheck(&rn_ops_ref, dev, numerics, see, &seen));
     CHECK(seen.rows >= 100 && seen.failed == 0);
     rn_ops_ref.close(dev);
     CHECK(rn_alloc_live() == 0);
 }
 
-static void test_every_mistake_is_named(void)
+static void test_gradients_of_the_reference(void)
+{
+    check_gradients("fp32");
+    check_gradients("bf16");
+}
+
+static void check_mistakes(const char *numerics)
 {
     for (int i = 0; i < broken_count; i++) {
         struct rn_ops ops = broken_table(i);
         struct seen seen = { 0 };
-        void *dev = open_ref();
-        rn_status status = rn_gradcheck(&ops, dev, "fp32", see, &seen);
+        void *dev = open_numerics(numerics);
+        rn_status status = rn_gradcheck(&ops, dev, numerics, see, &seen);
         CHECK_MSG(status == RN_ECHECK && seen.failed > 0, "broken %s passed", broken_names[i].name);
         CHECK_MSG(strncmp(seen.first, broken_names[i].op, strlen(broken_names[i].op)) == 0,
                   "broken %s was called %s", broken_names[i].name, seen.first);
@@ -199,11 +231,17 @@ static void test_every_mistake_is_named(void)
     }
 }
 
+static void test_every_mistake_is_named(void)
+{
+    check_mistakes("fp32");
+    check_mistakes("bf16");
+}
+
 /* A gradient of NaN must not slip through a comparison. */
-static void nan_relu(void *dev, float *dsrc, const float *ddst, const float *dst, size_t count)
+static void nan_relu(void *dev, void *dsrc, const void *ddst, const void *dst, size_t count)
 {
     rn_ops_ref.relu_backward(dev, dsrc, ddst, dst, count);
-    dsrc[count / 2] = NAN;
+    ((float *)dsrc)[count / 2] = NAN;
 }
 
 static void test_nan_is_no_pass(void)
@@ -235,7 +273,7 @@ static const struct rn_test_row tests[] = {
     RN_TEST_ROW(test_find), RN_TEST_ROW(test_holes), RN_TEST_ROW(test_cases_cover_every_slot),
     RN_TEST_ROW(test_cases_cover_winograd), RN_TEST_ROW(test_outputs_are_poisoned),
     RN_TEST_ROW(test_mask_of_a_subnormal),
-    RN_TEST_ROW(test_difference), RN_TEST_ROW(test_gradients_of_the_reference),
+    RN_TEST_ROW(test_elements_of_bf16), RN_TEST_ROW(test_difference), RN_TEST_ROW(test_gradients_of_the_reference),
     RN_TEST_ROW(test_every_mistake_is_named), RN_TEST_ROW(test_nan_is_no_pass),
     RN_TEST_ROW(test_no_memory),
 };

@@ -10,12 +10,14 @@
 #include "resnet.h"
 #include "tests/broken/backend.c"
 
-static inline void *open_ref(void)
+static inline void *open_numerics(const char *numerics)
 {
     void *dev = NULL;
-    CHECK_OK(rn_golden_reference(&dev, "fp32"));
+    CHECK_OK(rn_golden_reference(&dev, numerics));
     return dev;
 }
+
+static inline void *open_ref(void) { return open_numerics("fp32"); }
 
 struct seen { int rows, failed, legal; char first[64]; };
 

@@ -1,7 +1,7 @@
 /*
- * test_data.c - specs, augmentation, normalisation, shuffling, and the loader: its batches do not
- * depend on its threads or on where in the epoch a run began.  The files of data sets:
- * test_data_files.c.
+ * test_data.c - specs, normalisation, shuffling, and the loader: its batches do not depend on its
+ * threads or on where in the epoch a run began.  Crops and flips: test_data_augment.c; the files of
+ * data sets: test_data_files.c.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "tests/test.h"
@@ -42,99 +42,11 @@ static void test_specs(void)
     check_refused("mnist:/nowhere/at/all", 0, RN_EINPUT, "no such folder");
 }
 
-/* -- augmentation ------------------------------------------------------------------------------ */
-
-static void check_list(const char *list, rn_status want, int padding, bool flip, const char *says)
-{
-    struct rn_augment a = { 77, true };
-    rn_error_clear();
-    rn_status got = rn_augment_parse(&a, list);
-    CHECK_MSG(got == want && strstr(rn_error(), says), "'%s': status %d, said \"%s\"", list, got,
-              rn_error());
-    CHECK(a.crop_padding == padding && a.flip == flip);
-}
-
-static void test_augment_lists(void)
-{
-    check_list("none", RN_OK, 0, false, "");
-    check_list("crop:4,flip", RN_OK, 4, true, "");
-    check_list("flip,crop:64", RN_OK, 64, true, "");
-    check_list("flip", RN_OK, 0, true, "");
-    check_list("", RN_EUSAGE, 0, false, "empty");
-    check_list("flip,", RN_EUSAGE, 0, false, "empty");
-    check_list("crop", RN_EUSAGE, 0, false, "1 to 64");
-    check_list("crop:0", RN_EUSAGE, 0, false, "1 to 64");
-    check_list("flip,crop:65", RN_EUSAGE, 0, false, "1 to 64");
-    check_list("crop:4.5", RN_EUSAGE, 0, false, "1 to 64");
-    check_list("crop:4,crop:4", RN_EUSAGE, 0, false, "twice");
-    check_list("flip,flip", RN_EUSAGE, 0, false, "twice");
-    check_list("flip:1", RN_EUSAGE, 0, false, "takes no argument");
-    check_list("flp", RN_EUSAGE, 0, false, "did you mean 'flip'?");
-    check_list("none,flip", RN_EUSAGE, 0, false, "alone");
-    check_list("jitter:0.2", RN_EUSAGE, 0, false, "not in this version");
-    check_list("erase", RN_EUSAGE, 0, false, "not in this version");
-}
-
+/* -- images of a few pixels -------------------------------------------------------------------- */
 #define C 3
 #define H 7
 #define W 5
 #define IMAGE (C * H * W)
-
-/* What the rules say, pixel by pixel. */
-static void slow_augment(uint8_t *dst, const uint8_t *src, const struct rn_augment *a,
-                         uint64_t seed, uint32_t epoch, uint32_t index)
-{
-    struct rn_random r = rn_random(seed, RN_RANDOM_AUGMENT, epoch, index);
-    int p = a->crop_padding, dy = 0, dx = 0;
-    if (p) dy = (int)rn_random_below(&r, (uint32_t)(2 * p + 1)) - p;
-    if (p) dx = (int)rn_random_below(&r, (uint32_t)(2 * p + 1)) - p;
-    bool mirror = a->flip && rn_random_word(&r) >> 63;
-    for (int c = 0; c < C; c++)
-        for (int y = 0; y < H; y++)
-            for (int x = 0; x < W; x++) {
-                int sy = y + dy, sx = (mirror ? W - 1 - x : x) + dx;
-                bool in = sy >= 0 && sy < H && sx >= 0 && sx < W;
-                *dst++ = in ? src[(c * H + sy) * W + sx] : 0;
-            }
-}
-
-static void test_augment_images(void)
-{
-    static const struct rn_augment lists[] = { { 0, false }, { 0, true }, { 1, false }, { 4, true },
-                                               { 9, true } }; /* 9: more than the image has */
-    uint8_t src[IMAGE], got[IMAGE], want[IMAGE];
-    for (int i = 0; i < IMAGE; i++) src[i] = (uint8_t)(i + 1);
-    int changed = 0, mirrored = 0;
-    for (size_t k = 0; k < RN_COUNT(lists); k++)
-        for (uint32_t i = 0; i < 400; i++) {
-            memset(got, 0xee, sizeof got);
-            rn_augment_image(got, src, C, H, W, &lists[k], 5, i / 20, i);
-            slow_augment(want, src, &lists[k], 5, i / 20, i);
-            CHECK_MSG(memcmp(got, want, IMAGE) == 0, "list %zu, image %" PRIu32, k, i);
-            if (k == 0) CHECK(memcmp(got, src, IMAGE) == 0);
-            if (k == 1) mirrored += got[0] == W;
-            if (k == 3) changed += memcmp(got, src, IMAGE) != 0;
-        }
-    CHECK(mirrored > 150 && mirrored < 250);
-    CHECK(changed > 380);
-}
-
-/* A29: another seed, epoch or image, another cut. */
-static void test_augment_key(void)
-{
-    struct rn_augment a = { 4, true };
-    uint8_t src[IMAGE], one[IMAGE], other[IMAGE];
-    int same[3] = { 0 };
-    for (int i = 0; i < IMAGE; i++) src[i] = (uint8_t)(i + 1);
-    for (uint32_t i = 0; i < 100; i++) {
-        rn_augment_image(one, src, C, H, W, &a, 1, 2, i);
-        for (int k = 0; k < 3; k++) {
-            rn_augment_image(other, src, C, H, W, &a, 1 + (k == 0), 2 + (k == 1), i + (k == 2));
-            same[k] += memcmp(one, other, IMAGE) == 0;
-        }
-    }
-    CHECK(same[0] < 10 && same[1] < 10 && same[2] < 10);
-}
 
 static void test_normalise(void)
 {
@@ -208,7 +120,7 @@ static struct rn_loader_config config(int workers)
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 2654435761u >> 13);
     for (int i = 0; i < COUNT; i++) labels[i] = i % 10;
     return (struct rn_loader_config){ .set = &set, .split = &set.train, .batch = 8, .shuffle = true,
-                                      .augment = { 2, true }, .mean = { .5, .4, .3 },
+                                      .augment = { 2, false, RN_FLIP_RANDOM }, .mean = { .5, .4, .3 },
                                       .std = { .25, .2, .3 }, .seed = 11, .workers = workers };
 }
 
@@ -256,7 +168,8 @@ static void test_loader_content(void)
     while (rn_loader_next(l, &b) == RN_OK && b.n)
         for (int i = 0; i < b.n; i++, at++) {
             CHECK(b.index[i] == order[at] && b.labels[i] == labels[order[at]]);
-            slow_augment(cut, pixels + order[at] * IMAGE, &c.augment, c.seed, 5, order[at]);
+            rn_augment_image(cut, pixels + order[at] * IMAGE, C, H, W, &c.augment, c.seed, 5,
+                             order[at]);
             rn_normalise(want, cut, C, H, W, c.mean, c.std);
             check_bits("image of a batch", b.images + i * IMAGE, want, IMAGE);
         }
@@ -454,8 +367,7 @@ static void test_loader_memory(void)
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
-        RN_TEST_ROW(test_specs), RN_TEST_ROW(test_augment_lists), RN_TEST_ROW(test_augment_images),
-        RN_TEST_ROW(test_augment_key), RN_TEST_ROW(test_normalise), RN_TEST_ROW(test_shuffle),
+        RN_TEST_ROW(test_specs), RN_TEST_ROW(test_normalise), RN_TEST_ROW(test_shuffle),
         RN_TEST_ROW(test_shuffle_is_fair), RN_TEST_ROW(test_loader_content),
         RN_TEST_ROW(test_loader_workers), RN_TEST_ROW(test_loader_resume),
         RN_TEST_ROW(test_loader_begin_again), RN_TEST_ROW(test_loader_order),

@@ -173,7 +173,7 @@ static void test_cifar_files_shrink(void)
     if (!set) return;
     for (int i = 0; i < 6; i++) CHECK(truncate(path_of(batches[i]), i % 2 ? 0 : FILE_BYTES / 3) == 0);
     struct rn_loader_config c = { .set = set, .split = &set->train, .limit = 20008, .batch = 500,
-                                  .augment = { 4, true }, .std = { 1, 1, 1 }, .workers = 2 };
+                                  .augment = { 4, false, RN_FLIP_RANDOM }, .std = { 1, 1, 1 }, .workers = 2 };
     CHECK_OK(rn_loader_create(&loader, &c));
     if (loader) CHECK_OK(rn_loader_begin(loader, 0, 0));
     while (loader && rn_loader_next(loader, &b) == RN_OK && b.n) {

@@ -153,11 +153,31 @@ static void test_unknown_isa(void)
     unsetenv("RESNET_ISA");
 }
 
+static void backend_takes(const char *line)
+{
+    struct opt_set o;
+    struct tool_device d = { 0 };
+    CHECK_OK(parse(&o, line));
+    CHECK_MSG(!tool_device_open(&d, &o), "\"%s\": %s", line, rn_error());
+    tool_device_close(&d);
+    opt_end(&o);
+}
+
 static void test_numerics_of_a_backend(void)
 {
-    backend_refuses("--numerics bf16", "bf16", "cpu has fp32, fp32-winograd");
-    backend_refuses("--numerics int8", "int8", "cpu has");
-    backend_refuses("--numerics fast --backend ref", "fast", "ref has fp32");
+    static const char *const backends[] = { "cpu", "ref" };
+    char line[80], name[16];
+    for (size_t i = 0; i < RN_COUNT(backends); i++) {
+        snprintf(name, sizeof name, "backend %s", backends[i]);
+        snprintf(line, sizeof line, "--backend %s --numerics fp32-winograd", backends[i]);
+        backend_takes(line);
+        snprintf(line, sizeof line, "--backend %s --numerics bf16", backends[i]);
+        backend_takes(line);
+        snprintf(line, sizeof line, "--backend %s --numerics int8", backends[i]);
+        backend_refuses(line, name, "'int8'; it has: fp32 fp32-winograd bf16");
+        snprintf(line, sizeof line, "--backend %s --numerics fast", backends[i]);
+        backend_refuses(line, name, "'fast'; it has: fp32 fp32-winograd bf16");
+    }
 }
 
 static void test_positionals(void)

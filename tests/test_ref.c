@@ -30,7 +30,7 @@ static void test_table(void)
         CHECK_MSG(f != NULL, "slot %zu of the table is empty", count);
         count++;
     }
-    CHECK(count == 51);
+    CHECK(count == 52);
 }
 
 static void test_device(void)
@@ -57,7 +57,7 @@ static void test_device(void)
     ops->close(dev);
     options.numerics = "fp33";
     CHECK(ops->open(&dev, &options) == RN_EUSAGE);
-    CHECK(strstr(rn_error(), "fp33") && strstr(rn_error(), "fp32 and fp32-winograd"));
+    CHECK(strstr(rn_error(), "fp33") && strstr(rn_error(), "fp32 fp32-winograd bf16"));
     options = (struct rn_device_options){ .threads = 1, .isa = "avx3" };
     CHECK(ops->open(&dev, &options) == RN_EUSAGE);
     CHECK(strstr(rn_error(), "avx3") != NULL);

@@ -78,6 +78,13 @@ static void test_resume_sgd(void)
     c.smoothing = 0.1;
     c.schedule = (struct rn_schedule){ .kind = RN_COSINE, .span = 2, .warmup = 1 };
     check_every_step("Nesterov, cosine after warm-up, head rate", &c);
+    c.average = true;
+    c.average_decay = 0.8;
+    c.average_steps = 2;
+    c.norm_decay = (struct rn_optional){ true, 0 };
+    c.bias_lr = (struct rn_optional){ true, 0.4 };
+    c.augment = (struct rn_augment){ 2, true, RN_FLIP_ALTERNATING };
+    check_every_step("average of weights, groups, alternating flip", &c);
 }
 
 static void test_resume_adamw(void)

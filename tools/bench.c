@@ -19,7 +19,6 @@
 #include "tools/cli/options.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +27,12 @@
 
 static const struct opt rows[] = {
     { "mode", OPT_CHOICE, "infer", 0, 0, "train|infer", NULL, "what is timed", "Measurement" },
-    { "batch-sizes", OPT_INTS, "1,8,32", 1, 65536, NULL, "LIST", "images a call", "Measurement" },
+    { "batch-sizes", OPT_INTS, "1", 1, 65536, NULL, "LIST", "images a call; each gets a line of results",
+      "Measurement" },
     { "warmup", OPT_INT, "10", 0, 1000000, NULL, "N", "calls that are not timed", "Measurement" },
-    { "runs", OPT_INT, "100", 1, 1000000, NULL, "N", "calls that are timed", "Measurement" },
+    { "runs", OPT_INT, "100", 1, 1000000, NULL, "N",
+      "calls that are timed; quantiles are linear between the two nearest of them, std is that of a sample",
+      "Measurement" },
     { "data", OPT_TEXT, "demo", 0, 0, NULL, "SPEC", "where images come from; loading them is timed too",
       "Measurement" },
     { "data-free", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "one batch of random numbers instead, made before",
@@ -71,15 +73,12 @@ struct bench {
 
 static rn_status make_net(struct bench *b)
 {
-    struct rn_net_config config = { .image_size = b->size, .upsample = (int)opt_int(b->o, "upsample"),
-                                    .batch = b->train ? b->batch : 0, .eval_batch = b->train ? 1 : b->batch,
+    struct rn_net_config config = { .batch = b->train ? b->batch : 0, .eval_batch = b->train ? 1 : b->batch,
                                     .checkpoint = opt_switch(b->o, "checkpoint-activations"),
                                     .fold = opt_switch(b->o, "fold") };
     config.beside_arrays = !b->train ? 0 : b->adamw ? 2 : 1;
     config.beside_bytes = (size_t)b->batch * 3 * (size_t)b->size * (size_t)b->size * sizeof(float);
-    enum rn_stem stem;
-    rn_status status = rn_stem_parse(&stem, opt_text(b->o, "stem"));
-    if (!status) status = rn_arch_named(&config.arch, opt_text(b->o, "arch"), stem, b->classes);
+    rn_status status = tool_net(&config, b->o);
     if (!status) status = rn_net_create(&b->net, &config, b->device.ops, b->device.dev);
     if (!status) rn_net_init(b->net, 42);
     return status;
@@ -205,40 +204,6 @@ static void finish(struct bench *b)
     rn_free(b->logits);
 }
 
-/* -- statistics ----------------------------------------------------------------------------------- */
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Quantile of sorted times, linear between neighbours. */
-static double quantile(const double *sorted, int count, double q)
-{
-    double place = q * (count - 1);
-    int i = (int)place;
-    return i + 1 >= count ? sorted[count - 1] : sorted[i] + (place - i) * (sorted[i + 1] - sorted[i]);
-}
-
-/* Fills in what follows from the times (milliseconds), which it sorts. */
-static void summarise(struct bench_result *r, double *times, int count)
-{
-    double sum = 0, squares = 0;
-    qsort(times, (size_t)count, sizeof *times, compare);
-    for (int i = 0; i < count; i++) sum += times[i];
-    r->mean = sum / count;
-    for (int i = 0; i < count; i++) squares += (times[i] - r->mean) * (times[i] - r->mean);
-    r->std = count > 1 ? sqrt(squares / (count - 1)) : 0;
-    r->median = quantile(times, count, 0.5);
-    r->p90 = quantile(times, count, 0.9);
-    r->p95 = quantile(times, count, 0.95);
-    r->p99 = quantile(times, count, 0.99);
-    r->min = times[0];
-    r->max = times[count - 1];
-    r->images_per_second = 1e3 * r->batch / r->median;
-}
-
 static rn_status measure(struct bench_result *r, struct bench *b)
 {
     int runs = (int)opt_int(b->o, "runs"), warmup = (int)opt_int(b->o, "warmup");
@@ -255,7 +220,7 @@ static rn_status measure(struct bench_result *r, struct bench *b)
     }
     if (!status) {
         r->batch = b->batch;
-        summarise(r, times, runs);
+        bench_summarise(r, times, runs);
         r->rss = rn_peak_rss_mb();
         r->gflops = 2e-9 * (double)rn_net_macs(b->net) * (b->train ? 3 : 1) * r->images_per_second;
         snprintf(r->isa, sizeof r->isa, "%s", isa);
@@ -340,22 +305,17 @@ static rn_status run(const struct opt_set *o)
     }
     if (status) return status;
     if (json) bench_add_json(&text, o, r, count);
-    else rn_text_add(&text, "knee: batch %d is the smallest with 95 %% of the best images/s\n", bench_knee(r, count));
+    else if (count > 1)
+        rn_text_add(&text, "knee: batch %d is the smallest with 95 %% of the best images/s\n", bench_knee(r, count));
     status = show(&text, false);
     return status ? status : bench_write_files(o, r, count);
 }
 
 int main(int argc, char **argv)
 {
-    struct opt_set o;
-    opt_begin(&o, "bench", "times inference or training over batch sizes");
-    opt_add(&o, opt_net, opt_net_count);
-    opt_add(&o, rows, RN_COUNT(rows));
-    opt_add(&o, opt_common, opt_common_count);
-    rn_status status = opt_parse(&o, argc, argv);
-    if (!status && opt_switch(&o, "help")) opt_print_help(&o);
-    else if (!status && opt_switch(&o, "version")) opt_print_version(&o);
-    else if (!status) status = run(&o);
-    opt_end(&o);
-    return tool_exit("bench", status);
+    const struct tool bench = {
+        .name = "bench", .summary = "times inference or training over batch sizes", .run = run,
+        .table = { { opt_net, opt_net_count }, { rows, RN_COUNT(rows) }, { opt_common, opt_common_count } },
+    };
+    return tool_main(&bench, argc, argv);
 }

@@ -144,21 +144,20 @@ static rn_status judge(const struct opt_set *o, const char *mode)
     return status;
 }
 
+static rn_status run(const struct opt_set *o)
+{
+    const char *mode;
+    rn_status status = mode_of(&mode, o);
+    if (status) return status;
+    return strcmp(mode, "write-golden") == 0 ? write_pack(o) : judge(o, mode);
+}
+
 int main(int argc, char **argv)
 {
-    struct opt_set o;
-    const char *mode;
-    opt_begin(&o, "conform", "judges a backend: gradients, and results against golden packs");
-    opt_add(&o, opt_common, opt_common_count);
-    opt_add(&o, rows, RN_COUNT(rows));
-    rn_status status = opt_parse(&o, argc, argv);
-    if (!status && opt_switch(&o, "help")) {
-        opt_print_help(&o);
-    } else if (!status && opt_switch(&o, "version")) {
-        opt_print_version(&o);
-    } else if (!status && !(status = mode_of(&mode, &o))) {
-        status = strcmp(mode, "write-golden") == 0 ? write_pack(&o) : judge(&o, mode);
-    }
-    opt_end(&o);
-    return tool_exit("conform", status);
+    const struct tool conform = {
+        .name = "conform", .run = run,
+        .summary = "judges a backend: gradients, and results against golden packs",
+        .table = { { opt_common, opt_common_count }, { rows, RN_COUNT(rows) } },
+    };
+    return tool_main(&conform, argc, argv);
 }

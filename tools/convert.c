@@ -257,17 +257,11 @@ static rn_status run(const struct opt_set *o)
 
 int main(int argc, char **argv)
 {
-    struct opt_set o;
-    opt_begin(&o, "convert",
-              "converts between .pth, .safetensors, .npz and .npy: convert IN OUT, or convert "
-              "--list FILE");
-    opt_add(&o, opt_common, opt_common_count);
-    opt_add(&o, rows, RN_COUNT(rows));
-    o.max_positionals = 2;
-    rn_status s = opt_parse(&o, argc, argv);
-    if (!s && opt_switch(&o, "help")) opt_print_help(&o);
-    else if (!s && opt_switch(&o, "version")) opt_print_version(&o);
-    else if (!s) s = run(&o);
-    opt_end(&o);
-    return tool_exit("convert", s);
+    const struct tool convert = {
+        .name = "convert", .run = run, .positionals = 2,
+        .summary = "converts between .pth, .safetensors, .npz and .npy: convert IN OUT, or convert "
+                   "--list FILE",
+        .table = { { opt_common, opt_common_count }, { rows, RN_COUNT(rows) } },
+    };
+    return tool_main(&convert, argc, argv);
 }

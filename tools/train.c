@@ -6,6 +6,7 @@
  * goes to stderr, results to stdout.
  */
 #include "base/mem.h"
+#include "tools/cli/plot.h"
 #include "tools/cli/train_settings.h"
 
 #include <inttypes.h>
@@ -27,6 +28,8 @@ struct session {
     struct rn_trainer *trainer;
     struct rn_run *run;
     struct rn_progress progress;
+    bool undrawn; /* the curves could not be drawn the last time */
+    char *resumed; /* --verify-run: the checkpoint that the run went on from, or NULL */
     bool hash, json, quiet;
     bool inexact; /* resumed from a checkpoint that does not hold all the state */
     char build[160];
@@ -78,6 +81,7 @@ static rn_status prepare(struct session *s)
     s->hash = opt_switch(o, "hash");
     s->json = opt_switch(o, "json");
     s->quiet = opt_switch(o, "quiet");
+    if ((st = tool_train_settle_precision(o))) return st;
     if (opt_text(o, "resume")) {
         if ((st = rn_checkpoint_open(&s->file, opt_text(o, "resume")))) return st;
         if ((st = tool_train_adopt_checkpoint(o, s->file))) return st;
@@ -86,6 +90,7 @@ static rn_status prepare(struct session *s)
     } else if (opt_text(o, "weights")) {
         if ((st = rn_checkpoint_open(&s->file, opt_text(o, "weights")))) return st;
         if (!opt_given(o, "arch") && (st = tool_train_adopt_shapes(o, s->file))) return st;
+        tool_mention_numerics(o, s->file);
     }
     /* A misspelt architecture is cheaper to refuse before the data is read. */
     if (strcmp(opt_text(o, "arch"), TOOL_CUSTOM) &&
@@ -138,9 +143,26 @@ static void on_step(void *arg, const struct rn_step *step)
     if (!s->quiet) rn_progress_step(&s->progress, step);
 }
 
+/* curves.png of the epochs that results.csv has; nothing without cairo. */
+static rn_status draw_curves(const struct session *s)
+{
+    const struct rn_train_config *c = &s->config;
+    const char *folder = rn_run_folder(s->run), *slash = strrchr(folder, '/');
+    struct rn_text line = {0};
+    if (!tool_plot_available()) return RN_OK;
+    rn_text_add(&line, "%s with the %s stem on %s, %d x %d pixels, batch %d, seed %" PRIu64 ", %s",
+                c->arch.name, opt_text(&s->o, "stem"), s->data->name, c->image_size, c->image_size,
+                c->batch * c->parts, c->seed, c->numerics);
+    rn_status st = rn_text_status(&line);
+    if (!st) st = tool_plot_run(folder, slash && slash[1] ? slash + 1 : folder, line.data);
+    rn_text_free(&line);
+    return st;
+}
+
 static void on_epoch(void *arg, const struct rn_epoch *epoch)
 {
     struct session *s = arg;
+    s->undrawn = draw_curves(s) != RN_OK; /* no reason to stop; tried again at the end */
     if (!s->quiet) rn_progress_epoch(&s->progress, epoch);
 }
 
@@ -190,7 +212,7 @@ static rn_status dry_run(struct session *s)
     size_t parameters = rn_net_trainable_count(net);
     int64_t images = c->data->train.count, per_step = (int64_t)c->batch * c->parts;
     if (c->limit_train) images = RN_MIN(images, c->limit_train);
-    arena += parameters * sizeof(float) * (c->optimizer == RN_ADAMW ? 2 : 1);
+    arena += parameters * sizeof(float) * ((c->optimizer == RN_ADAMW ? 2 : 1) + c->average);
     rn_text_add(&t,
                 s->json ? "{\n  \"parameters\": %zu,\n  \"macs\": %" PRId64 ",\n  \"arena_bytes\": "
                                                                             "%zu,\n"
@@ -219,12 +241,16 @@ static rn_status open_run(struct session *s)
     char *conf = opt_conf_text(&s->o);
     struct rn_run_config c = {
         .output = opt_text(&s->o, "output"),
-        .name = s->data->name,
+        .place = s->data->name,
+        .name = opt_text(&s->o, "checkpoint-name"),
+        .csv = opt_text(&s->o, "csv-name"),
+        .tensorboard = opt_switch(&s->o, "tensorboard"),
         .resume = opt_text(&s->o, "resume"),
         .overwrite = opt_switch(&s->o, "overwrite"),
         .conf = conf,
         .steps = rn_trainer_steps(s->trainer),
         .epochs = rn_trainer_epochs(s->trainer),
+        .pending = rn_trainer_epoch_pending(s->trainer),
     };
     rn_status st = conf ? rn_run_open(&s->run, &c) : RN_ENOMEM;
     rn_free(conf);
@@ -254,6 +280,25 @@ static rn_status begin_log(struct session *s)
     return rn_run_log(s->run, line);
 }
 
+/* Whether the accuracy aimed at was reached: said and logged; RN_ECHECK where a flag asked for it. */
+static rn_status judge_target(struct session *s, const struct rn_summary *sum)
+{
+    const char *target = opt_text(&s->o, "target-acc");
+    struct rn_text line = {0};
+    if (!target) return RN_OK;
+    bool met = sum->best_acc >= opt_real(&s->o, "target-acc");
+    rn_text_add(&line, "target accuracy %s %%: %smet, best ", target, met ? "" : "not ");
+    rn_text_fixed(&line, RN_MAX(sum->best_acc, 0), 2);
+    rn_text_add(&line, " %%");
+    rn_status st = rn_text_status(&line);
+    if (!st) st = rn_run_log(s->run, line.data);
+    if (!st) say(s, line.data);
+    rn_text_free(&line);
+    if (!st && !met && opt_source_of(&s->o, "target-acc") == OPT_FLAG)
+        st = rn_fail(RN_ECHECK, "--target-acc %s was not reached", target);
+    return st;
+}
+
 /* summary.json, the result on stdout, and the verdict on --target-acc. */
 static rn_status conclude(struct session *s, double started, bool idle)
 {
@@ -276,13 +321,7 @@ static rn_status conclude(struct session *s, double started, bool idle)
     if (!st) st = rn_run_log(s->run, line.data);
     if (!st && s->json) fputs(json.data, stdout);
     else if (!st && !s->quiet) printf("%s\n", line.data);
-    bool target = opt_text(&s->o, "target-acc"),
-         flag = opt_source_of(&s->o, "target-acc") == OPT_FLAG;
-    bool met = target && sum.best_acc >= opt_real(&s->o, "target-acc");
-    if (!st && target && !met && flag)
-        st = rn_fail(RN_ECHECK, "--target-acc %s was not reached", opt_text(&s->o, "target-acc"));
-    else if (!st && target)
-        say(s, met ? "the target accuracy is met" : "the target accuracy is not met");
+    if (!st) st = judge_target(s, &sum);
     rn_text_free(&json);
     rn_text_free(&line);
     return st;
@@ -295,18 +334,40 @@ static rn_status train(struct session *s)
     rn_status st = create_trainer(s);
     if (!st) st = open_run(s);
     if (!st) st = begin_log(s);
+    if (!st && !tool_plot_available())
+        say(s, "no cairo here, so no curves.png: install libcairo2 (Debian, Ubuntu) or cairo (others)");
+    if (!st) st = draw_curves(s);
     int64_t before = st ? 0 : rn_trainer_steps(s->trainer);
     if (!st) st = rn_train(s->trainer, s->run, &o);
     if (st == RN_EFAIL || st == RN_EINTR) rn_run_log(s->run, rn_error());
-    return st ? st : conclude(s, started, before > 0 && rn_trainer_steps(s->trainer) == before);
+    if (!st) st = conclude(s, started, before > 0 && rn_trainer_steps(s->trainer) == before);
+    return !st && s->undrawn ? draw_curves(s) : st;
 }
 
 /* -- replay ------------------------------------------------------------------------------------ */
+
+/* A run that went on from a checkpoint in a folder of its own is replayed from there, as long as the
+ * checkpoint is still of that step. */
+static rn_status go_where_it_began(struct session *s)
+{
+    struct rn_checkpoint *file = NULL;
+    int64_t first = 0;
+    rn_status st = rn_replay_first(&first, opt_text(&s->o, "verify-run"));
+    if (st || first <= 1 || !s->resumed || rn_checkpoint_open(&file, s->resumed)) return st;
+    if (rn_checkpoint_int(file, "step", first - 1) == first - 1) {
+        st = rn_trainer_resume(s->trainer, file, true);
+        say(s, "from the checkpoint that the run went on from");
+    }
+    rn_checkpoint_free(file);
+    return st;
+}
+
 static rn_status verify(struct session *s)
 {
     struct rn_observer o = { .arg = s, .on_step = on_step, .stop = on_stop };
     int64_t lines = 0;
     rn_status st = create_trainer(s);
+    if (!st) st = go_where_it_began(s);
     if (!st) st = rn_replay(&lines, s->trainer, opt_text(&s->o, "verify-run"), &o);
     if (!st && s->json) printf("{\n  \"lines\": %" PRId64 ",\n  \"equal\": true\n}\n", lines);
     else if (!st)
@@ -327,7 +388,7 @@ static rn_status run(struct session *s)
         return rn_fail(RN_EUSAGE, "--weights begins a run, --resume goes on with one; give one");
     if (opt_source_of(o, "force") == OPT_FLAG && opt_switch(o, "force") && !opt_text(o, "resume"))
         return rn_fail(RN_EUSAGE, "--force needs --resume");
-    if (earlier) st = tool_train_adopt_run(o, earlier);
+    if (earlier) st = tool_train_adopt_run(o, earlier, &s->resumed);
     if (!st) st = prepare(s);
     if (st) return st;
     begin_progress(s);
@@ -342,6 +403,7 @@ static void end(struct session *s)
     rn_trainer_free(s->trainer);
     rn_checkpoint_free(s->file);
     rn_value_free(s->arguments);
+    rn_free(s->resumed);
     rn_dataset_close(s->data);
     tool_device_close(&s->device);
     opt_end(&s->o);

@@ -1,4 +1,4 @@
-"""Training steps of PyTorch: forward, loss, backward, update."""
+"""Training steps of PyTorch: forward, loss, backward, update; bf16 is autocast, over forward and loss."""
 from rival import arguments, report, torch_net
 
 a = arguments(__doc__)
@@ -14,7 +14,9 @@ forward = torch.compile(net) if a.compile else net
 
 def step():
     optimizer.zero_grad(set_to_none=True)
-    torch.nn.functional.cross_entropy(forward(x), labels).backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=a.precision == "bf16"):
+        loss = torch.nn.functional.cross_entropy(forward(x), labels)
+    loss.backward()
     optimizer.step()
 
 

@@ -52,6 +52,24 @@ static inline float rn_fmaf(float x, float y, float z)
 #endif
 }
 
+/* -- bf16: the upper half of a float (A30) ------------------------------------------------------- */
+
+typedef uint16_t rn_bf16;
+
+static inline float rn_from_bf16(rn_bf16 x) { return rn_float((uint32_t)x << 16); }
+
+/* Q: +0 below 2^-56, else to nearest even; what overflows is Inf, and NaN stays a quiet NaN. */
+static inline rn_bf16 rn_to_bf16(float x)
+{
+    uint32_t u = rn_bits(x), magnitude = u & 0x7fffffffu;
+    uint32_t rounded = (u + 0x7fffu + (u >> 16 & 1)) >> 16;
+    if (magnitude > 0x7f800000u) rounded = u >> 16 | 0x40u;
+    return (rn_bf16)(magnitude < 0x23800000u ? 0 : rounded);
+}
+
+/* Q as a float. */
+static inline float rn_round_bf16(float x) { return rn_from_bf16(rn_to_bf16(x)); }
+
 /* A18: NaN stays. */
 static inline float rn_relu(float x) { return x <= 0 ? 0.0f : x; }
 

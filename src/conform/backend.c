@@ -39,6 +39,7 @@ rn_status rn_backend_validate(const struct rn_ops *ops, const char *from)
     if (ops->struct_bytes != sizeof(struct rn_ops))
         return rn_fail(RN_EINPUT, "%s: op table of %u bytes; this program's has %zu", from,
                        (unsigned)ops->struct_bytes, sizeof(struct rn_ops));
+    if (!ops->numerics) return rn_fail(RN_EINPUT, "%s: op table without a list of numerics", from);
     if (!ops->name) return rn_fail(RN_EINPUT, "%s: op table without a name", from);
 #define REFUSE_HOLE(slot) \
     if (!ops->slot) return rn_fail(RN_EINPUT, "%s: slot %s of the op table is empty", from, #slot);
@@ -91,15 +92,54 @@ done:
     return status;
 }
 
-rn_status rn_backend_find(const struct rn_ops **ops, const char *name)
+/* Whether `word` stands in a list of words separated by spaces. */
+static bool listed(const char *list, const char *word)
+{
+    for (size_t length; *list; list += length + (list[length] == ' ')) {
+        length = strcspn(list, " ");
+        if (length == strlen(word) && !memcmp(list, word, length)) return true;
+    }
+    return false;
+}
+
+/* The first of the tables of backend `name`, which end with NULL, that has the numerics. */
+static rn_status choose(const struct rn_ops **ops, const struct rn_ops *const *table, const char *name,
+                        const char *numerics)
+{
+    struct rn_text all = { 0 };
+    char shown[64], backend[256];
+    for (; *table; table++) {
+        if (!numerics || !*numerics || listed((*table)->numerics, numerics)) {
+            *ops = *table;
+            rn_text_free(&all);
+            return RN_OK;
+        }
+        rn_text_add(&all, "%s%s", all.length ? " " : "", (*table)->numerics);
+    }
+    rn_status status = rn_text_status(&all);
+    if (!status)
+        status = rn_fail(RN_EUSAGE, "backend %s does not have the numerics '%s'; it has: %s",
+                         rn_printable(backend, sizeof backend, name, strlen(name)),
+                         rn_printable(shown, sizeof shown, numerics, strlen(numerics)), all.data);
+    rn_text_free(&all);
+    return status;
+}
+
+rn_status rn_backend_find(const struct rn_ops **ops, const char *name, const char *numerics)
 {
     static const char *const known[] = { "ref", "cpu", "cuda" };
+    static const struct rn_ops *const ref[] = { &rn_ops_ref, NULL };
+    static const struct rn_ops *const cpu[] = { &rn_ops_cpu, &rn_ops_cpu_bf16, NULL };
     char shown[80];
     if (!name || !*name) return rn_fail(RN_EUSAGE, "--backend: empty name");
-    if (strcmp(name, "ref") == 0) return *ops = &rn_ops_ref, RN_OK;
-    if (strcmp(name, "cpu") == 0) return *ops = &rn_ops_cpu, RN_OK;
+    if (strcmp(name, "ref") == 0) return choose(ops, ref, name, numerics);
+    if (strcmp(name, "cpu") == 0) return choose(ops, cpu, name, numerics);
     if (strcmp(name, "cuda") == 0) return rn_fail(RN_EFAIL, "backend cuda is not in this build");
-    if (is_path(name)) return load(ops, name);
+    if (is_path(name)) {
+        const struct rn_ops *plugin[2] = { NULL };
+        rn_status status = load(&plugin[0], name);
+        return status ? status : choose(ops, plugin, name, numerics);
+    }
     const char *nearest = rn_nearest(name, known, RN_COUNT(known));
     rn_printable(shown, sizeof shown, name, strlen(name));
     if (nearest)

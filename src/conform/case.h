@@ -23,7 +23,8 @@ enum rn_variant {
     RN_V_TINY = 1 << 9,         /* values near 2^-64: products are subnormal, stores give +0 (A5) */
     RN_V_TIES = 1 << 10,        /* small integers: equal values meet, all sums are exact */
     RN_V_NAN = 1 << 11,         /* a NaN among the inputs (A7) */
-    RN_V_NORMAL = 1 << 12       /* gradient checks: normally distributed, no zeros */
+    RN_V_NORMAL = 1 << 12,      /* gradient checks: normally distributed, no zeros */
+    RN_V_SMALL = 1 << 13        /* values near 2^-56, and such whose products are: Q gives +0 (A30) */
 };
 #define RN_VARIANT_CHARS 128
 /* "bias+in_place"; "plain" for 0. */
@@ -77,6 +78,8 @@ int rn_call_share(struct rn_call *call, const struct rn_call *from);
 /* Random values for the inputs, all of them. */
 void rn_call_fill(struct rn_call *call, uint32_t draw);
 
+/* Whether a numerics keeps tensors in bf16 (A32). */
+bool rn_numerics_bf16(const char *numerics);
 /* Whether the call's convolution is one that `numerics` gives to Winograd's algorithm (A34). */
 bool rn_call_winograd(const struct rn_call *call, const char *numerics);
 const char *rn_call_rule(const struct rn_call *call, const char *numerics); /* "A13" */
@@ -84,6 +87,12 @@ const char *rn_call_rule(const struct rn_call *call, const char *numerics); /* "
  * `exact` may show; 0 where the op makes at most one rounding.  Tables with `exact` must give
  * equal bits. */
 double rn_call_bound(const struct rn_call *call, const char *numerics);
+
+/* Bytes of an operand on the device. */
+size_t rn_operand_bytes(const struct rn_operand *o, const struct rn_ops *ops, void *dev);
+/* Pooling taps, dense on the host, to and from device memory in the backend's layout. */
+rn_status rn_taps_upload(const struct rn_operand *o, void *memory, const struct rn_ops *ops, void *dev);
+rn_status rn_taps_download(struct rn_operand *o, const void *memory, const struct rn_ops *ops, void *dev);
 
 /* Uploads inputs, poisons outputs with NaN, calls the slot, downloads outputs. */
 rn_status rn_call_run(struct rn_call *call, const struct rn_ops *ops, void *dev);

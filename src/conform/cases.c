@@ -3,7 +3,7 @@
  * shapes where implementations go wrong: odd sizes, strides that leave pixels out, padding wider
  * than needed, one channel, groups and depthwise, maps on both sides of the group sizes of A11, a
  * short last group, one image; and with the values where arithmetic goes wrong: zeros, subnormal
- * results, ties, NaN.
+ * results, what Q makes +0, ties, NaN.
  *
  * A case keeps its meaning for ever: change none, add more.
  */
@@ -76,6 +76,20 @@ static const struct rn_case cases[] = {
     { RN_SLOT_conv2d_bn, "n2c16h7w6k16r3s3u1a1g1", RN_V_RELU },
     { RN_SLOT_conv2d_bn_train, "n2c16h6w7k16r3s3u1a1g1", RN_V_ADD_RELU },
 
+    CONV("n5c3h7w7k4r3s3u1a1g1"), /* A31: leaves of 98 slots, the last of 49 */
+    CONV("n1c33h5w6k35r1s1u1a0g1"), /* a block of 32 slots and a short one */
+    CONV("n1c11h6w6k9r3s3u2a1g1"), /* taps of 11 and 9 slots, on and off the grid */
+    { RN_SLOT_conv2d_forward, "n2c16h5w5k4r3s3u1a1g1", RN_V_SMALL },
+    { RN_SLOT_conv2d_backward_data, "n2c4h5w5k16r3s3u1a1g1", RN_V_SMALL | RN_V_ADD },
+    { RN_SLOT_conv2d_backward_weights, "n4c4h5w5k4r3s3u1a1g1", RN_V_SMALL },
+    { RN_SLOT_conv2d_bias, "n2c16h5w5k4r1s1u1a0g1", RN_V_ADD_RELU | RN_V_SMALL },
+    { RN_SLOT_linear_forward, "n3c65h1w1k9", RN_V_SMALL },
+    { RN_SLOT_tensor_set, "n1c5h7w9", RN_V_SMALL },
+    { RN_SLOT_add, "n1c5h7w9", RN_V_SMALL },
+    { RN_SLOT_relu_forward, "n1c5h7w9", RN_V_SMALL },
+    { RN_SLOT_maxpool_backward, "n1c4h7w7k4r3s3u1a1", RN_V_SMALL },
+    { RN_SLOT_avgpool_forward, "n1c4h7w7k4r3s3u2a1", RN_V_SMALL },
+
     BN_TRAIN("n2c3h5w5", 0),
     BN_TRAIN("n4c5h7w3", RN_V_RELU),
     BN_TRAIN("n3c4h4w4", RN_V_ADD_RELU),
@@ -138,6 +152,8 @@ static const struct rn_case cases[] = {
     { RN_SLOT_accumulate, "n3c5h3w3", 0 },
     { RN_SLOT_finite, "n3c5h3w3", 0 },
     { RN_SLOT_finite, "n3c5h3w3", RN_V_NAN },
+    { RN_SLOT_tensor_finite, "n3c5h3w3", 0 },
+    { RN_SLOT_tensor_finite, "n3c5h3w3", RN_V_NAN },
     { RN_SLOT_sgd_update, "n3c5h7w1", 0 },
     { RN_SLOT_sgd_update, "n3c5h7w1", RN_V_NESTEROV },
     { RN_SLOT_sgd_update, "n1c37h1w1", RN_V_TINY },

@@ -64,6 +64,7 @@ void rn_check_same(struct rn_verdicts *v, const struct rn_case *c, const char *p
 rn_status rn_check_composition(struct rn_verdicts *v, struct rn_call *fused,
                                const struct rn_ops *ops, void *dev);
 /* The small net as a whole (gradcheck_net.c). */
-rn_status rn_gradcheck_net(struct rn_verdicts *v, const struct rn_ops *ops, void *dev);
+rn_status rn_gradcheck_net(struct rn_verdicts *v, const struct rn_ops *ops, void *dev,
+                           const char *numerics);
 
 #endif /* RN_CONFORM_H */

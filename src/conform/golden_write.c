@@ -153,7 +153,9 @@ static rn_status write_trajectory(struct writer *w)
     rn_text_add(&w->index, ",");
     put_member(&w->index, "smoothing", RN_SMALL_SMOOTHING, true);
     rn_text_add(&w->index, "}");
-    put_judgement(&w->index, line, "A26", RN_TRAJECTORY_BOUND, RN_TRAJECTORY_FILE, hash);
+    put_judgement(&w->index, line, "A26",
+                  rn_numerics_bf16(w->numerics) ? RN_TRAJECTORY_BOUND_BF16 : RN_TRAJECTORY_BOUND,
+                  RN_TRAJECTORY_FILE, hash);
     return status;
 }
 

@@ -5,13 +5,20 @@
  * Where gradcheck.c measures every element, a sample of each tensor is enough here: the ops are
  * already known to be right, and what is left to get wrong (a shortcut, a mask, the wrong saved
  * tensor) spoils tensors as a whole.
+ *
+ * Under bf16 a net has other kinks than in double: where a rounded argument comes to lie on the other
+ * side of 0, or another pixel is the largest, the gradient goes another way, and no draw keeps
+ * seventeen layers away from that.  There whole tensors are compared with those of fp32, by their
+ * distance.
  */
 #include "conform/conform.h"
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "conform/golden.h"
 #include "conform/small_net.h"
 #include "conform/wide.h"
+#include "resnet.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,6 +29,7 @@
 #define DRAWS 256
 #define SAMPLE 8       /* elements of each tensor */
 #define TOLERANCE 2e-5 /* of the sample's root mean square: seventeen layers, forth and back */
+#define DISTANCE_BF16 0.25 /* correct ones stay below 0.13 */
 #define GEOMETRY "n4c3h11w13"
 
 /* The net in double: tensors of all layers, and parameters; image and labels of one draw. */
@@ -160,6 +168,20 @@ static void check_loss(struct rn_verdicts *v, struct rn_small *net, double want)
     report(v, "loss", &got, &want, 1);
 }
 
+/* Gradient `i` of a net, dense: parameters, then that of the image.  Returns how many elements. */
+static size_t read_gradient(float *dense, struct rn_small *net, int i)
+{
+    const struct rn_small_layer *image = &net->plan.layer[0];
+    size_t count = i < RN_SMALL_PARAMS ? net->plan.param[i].count : rn_small_count(image);
+    if (i < RN_SMALL_PARAMS)
+        net->ops->read(net->dev, dense, net->dweights[i], count * sizeof *dense);
+    else
+        net->ops->tensor_get(net->dev, dense, net->gradient[0], RN_SMALL_N, image->C, image->H,
+                             image->W);
+    net->ops->sync(net->dev);
+    return count;
+}
+
 static void check_params(struct rn_verdicts *v, struct wide_net *w, struct rn_small *net,
                          float *got)
 {
@@ -167,37 +189,96 @@ static void check_params(struct rn_verdicts *v, struct wide_net *w, struct rn_sm
         const struct rn_small_param *p = &w->plan.param[i];
         for (int l = layer; l < RN_SMALL_TENSORS; l++)
             if (w->plan.layer[l].param >= 0 && w->plan.layer[l].param <= i) layer = l;
-        net->ops->read(net->dev, got, net->dweights[i], p->count * sizeof *got);
-        net->ops->sync(net->dev);
+        read_gradient(got, net, i);
         check_tensor(v, w, p->name, layer, w->param[i], got, p->count);
     }
 }
 
-rn_status rn_gradcheck_net(struct rn_verdicts *v, const struct rn_ops *ops, void *dev)
+/* |got - want| : |want|, Euclid's. */
+static double distance(const float *got, const float *want, size_t count)
+{
+    double apart = 0, length = 0;
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)got[i] - (double)want[i];
+        apart += d * d;
+        length += (double)want[i] * (double)want[i];
+    }
+    return sqrt(apart / length);
+}
+
+/* All gradients of two nets with the same weights and images. */
+static rn_status check_distances(struct rn_verdicts *v, struct rn_small *net, struct rn_small *fp32)
+{
+    const struct rn_small_plan *plan = &net->plan;
+    size_t most = rn_small_count(&plan->layer[0]);
+    for (int i = 0; i < RN_SMALL_PARAMS; i++) most = RN_MAX(most, plan->param[i].count);
+    float *got = rn_alloc_array(most, sizeof *got), *want = rn_alloc_array(most, sizeof *want);
+    for (int i = 0; i <= RN_SMALL_PARAMS && got && want; i++) {
+        char part[64];
+        size_t count = read_gradient(got, net, i);
+        read_gradient(want, fp32, i);
+        double apart = distance(got, want, count);
+        bool ok = apart <= DISTANCE_BF16;
+        snprintf(part, sizeof part, "d(%s) against fp32",
+                 i < RN_SMALL_PARAMS ? plan->param[i].name : plan->layer[0].name);
+        struct rn_finding f = { "net", part, GEOMETRY, "plain", ok ? "ok" : "FAIL", apart,
+                                DISTANCE_BF16, "" };
+        rn_verdict(v, &f, !ok);
+    }
+    rn_status status = got && want ? RN_OK : RN_ENOMEM;
+    rn_free(want);
+    rn_free(got);
+    return status;
+}
+
+/* The net on a table, and on the reference under fp32. */
+static rn_status check_bf16(struct rn_verdicts *v, struct wide_net *w, struct rn_small *net)
+{
+    struct rn_small fp32 = { 0 };
+    void *dev = NULL;
+    rn_status status = rn_golden_reference(&dev, "fp32");
+    if (status == RN_OK) status = rn_small_open(&fp32, &rn_ops_ref, dev);
+    for (int i = 0; i < RN_SMALL_PARAMS && status == RN_OK; i++) rn_small_set(&fp32, i, w->start[i]);
+    if (status == RN_OK) {
+        rn_small_gradients(&fp32, w->image, w->labels);
+        status = check_distances(v, net, &fp32);
+    }
+    rn_small_close(&fp32);
+    if (dev) rn_ops_ref.close(dev);
+    return status;
+}
+
+/* All gradients against slopes in double. */
+static rn_status check_slopes(struct rn_verdicts *v, struct wide_net *w, struct rn_small *net,
+                              double loss)
+{
+    const struct rn_small_layer *image = &w->plan.layer[0];
+    size_t largest = rn_small_count(image);
+    for (int i = 0; i < RN_SMALL_PARAMS; i++) largest = RN_MAX(largest, w->plan.param[i].count);
+    float *got = rn_alloc_array(largest, sizeof *got);
+    if (!got) return RN_ENOMEM;
+    check_loss(v, net, loss);
+    check_params(v, w, net, got);
+    size_t count = read_gradient(got, net, RN_SMALL_PARAMS);
+    check_tensor(v, w, image->name, 1, w->tensor[0], got, count);
+    rn_free(got);
+    return RN_OK;
+}
+
+rn_status rn_gradcheck_net(struct rn_verdicts *v, const struct rn_ops *ops, void *dev,
+                           const char *numerics)
 {
     struct wide_net w;
     struct rn_small net = { 0 };
     double loss = 0;
-    float *got = NULL;
     rn_status status = wide_open(&w);
-    if (status || (status = draw_net(&w, &loss))) goto done;
-    if ((status = rn_small_open(&net, ops, dev))) goto done;
-    const struct rn_small_layer *image = &w.plan.layer[0];
-    size_t largest = rn_small_count(image);
-    for (int i = 0; i < RN_SMALL_PARAMS; i++) largest = RN_MAX(largest, w.plan.param[i].count);
-    if (!(got = rn_alloc_array(largest, sizeof *got))) {
-        status = RN_ENOMEM;
-        goto done;
-    }
+    if (status == RN_OK) status = draw_net(&w, &loss);
+    if (status == RN_OK) status = rn_small_open(&net, ops, dev);
+    if (status) goto done;
     for (int i = 0; i < RN_SMALL_PARAMS; i++) rn_small_set(&net, i, w.start[i]);
     rn_small_gradients(&net, w.image, w.labels);
-    check_loss(v, &net, loss);
-    check_params(v, &w, &net, got);
-    ops->tensor_get(dev, got, net.gradient[0], RN_SMALL_N, image->C, image->H, image->W);
-    ops->sync(dev);
-    check_tensor(v, &w, image->name, 1, w.tensor[0], got, rn_small_count(image));
+    status = rn_numerics_bf16(numerics) ? check_bf16(v, &w, &net) : check_slopes(v, &w, &net, loss);
 done:
-    rn_free(got);
     rn_small_close(&net);
     wide_close(&w);
     return status;

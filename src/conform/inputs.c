@@ -3,7 +3,7 @@
  * stores them, and for backward passes what the forward pass made.
  *
  * The plain mixture has zeros (A6) and values near 2^-70 among uniform ones; the other mixtures are
- * what RN_V_TINY, RN_V_TIES and RN_V_NAN say.
+ * what RN_V_TINY, RN_V_SMALL, RN_V_TIES and RN_V_NAN say.
  */
 #include "conform/case.h"
 
@@ -31,6 +31,10 @@ static double value(struct rn_random *r, unsigned variant)
     if (variant & RN_V_TIES) return (double)rn_random_below(r, 5) - 2;
     if (variant & RN_V_TINY)
         return uniform(r, -2, 2) * power_of_half(60 + (int)rn_random_below(r, 8));
+    if (variant & RN_V_SMALL) {
+        int power = rn_random_below(r, 2) ? 55 : 27;
+        return uniform(r, -2, 2) * power_of_half(power + (int)rn_random_below(r, 4));
+    }
     switch (rn_random_below(r, 32)) {
     case 0:
     case 1: return 0;

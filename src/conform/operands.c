@@ -53,11 +53,11 @@ static const struct spec conv2d_backward_weights[] = {
     OUT_WHEN(RN_V_BIAS, "dbias", ARRAY, "K"), END };
 static const struct spec linear_forward[] = {
     IN("src", MAP, "NC11"), IN("weights", ARRAY, "KC"), IN("bias", ARRAY, "K"),
-    OUT("dst", MAP, "NK11"), END };
+    OUT("dst", ARRAY, "NK11"), END };
 static const struct spec linear_backward_data[] = {
-    IN("ddst", MAP, "NK11"), IN("weights", ARRAY, "KC"), OUT("dsrc", MAP, "NC11"), END };
+    IN("ddst", ARRAY, "NK11"), IN("weights", ARRAY, "KC"), OUT("dsrc", MAP, "NC11"), END };
 static const struct spec linear_backward_weights[] = {
-    IN("src", MAP, "NC11"), IN("ddst", MAP, "NK11"), OUT("dweights", ARRAY, "KC"),
+    IN("src", MAP, "NC11"), IN("ddst", ARRAY, "NK11"), OUT("dweights", ARRAY, "KC"),
     OUT("dbias", ARRAY, "K"), END };
 static const struct spec batchnorm_forward_train[] = {
     IN("src", MAP, "NCHW"), IN_WHEN(RN_V_ADD_RELU, "add", MAP, "NCHW"), IN("gamma", ARRAY, "C"),
@@ -118,13 +118,15 @@ static const struct spec global_forward[] = {
 static const struct spec global_backward[] = {
     IN("ddst", MAP, "NC11"), OUT("dsrc", MAP, "NCHW"), END };
 static const struct spec softmax_cross_entropy[] = {
-    IN("logits", MAP, "NK11"), IN("labels", LABELS, "N"), OUT("loss", DOUBLES, "N"),
-    OUT("dlogits", MAP, "NK11"), END };
+    IN("logits", ARRAY, "NK11"), IN("labels", LABELS, "N"), OUT("loss", DOUBLES, "N"),
+    OUT("dlogits", ARRAY, "NK11"), END };
 static const struct spec accumulate[] = {
     IN("dst", ARRAY, "NCHW"), IN("src", ARRAY, "NCHW"),
     OUT_OVER("dst_after", ARRAY, "NCHW", "dst", ALWAYS), END };
 static const struct spec finite[] = {
     IN("src", ARRAY, "NCHW"), OUT("result", FLAG, "1"), END };
+static const struct spec tensor_finite[] = {
+    IN("src", MAP, "NCHW"), OUT("result", FLAG, "1"), END };
 static const struct spec sgd_update[] = {
     IN("weights", ARRAY, "NCHW"), IN("velocity", ARRAY, "NCHW"), IN("gradient", ARRAY, "NCHW"),
     OUT_OVER("weights_after", ARRAY, "NCHW", "weights", ALWAYS),
@@ -143,6 +145,7 @@ struct info {
 };
 #define SUM 1e-5 /* chains of float operations; batch norm and loss end in a few */
 #define FEW 1e-6 /* a few roundings and no sum */
+#define BF16_ELEMENT 0x1p-5 /* a unit in the last place of an element eight times the mean (A30) */
 #define WINOGRAD_SUM 1e-4 /* any algorithm F(4x4, 3x3) against any other (A35, A36) */
 #define NO_FORWARD RN_SLOT_COUNT
 static const struct info infos[RN_SLOT_COUNT] = {
@@ -180,6 +183,7 @@ static const struct info infos[RN_SLOT_COUNT] = {
     [RN_SLOT_relu_forward] = { "relu", "forward", "A18", 0, relu_forward, NO_FORWARD },
     [RN_SLOT_relu_backward] = { "relu", "backward", "A18", 0, relu_backward, RN_SLOT_relu_forward },
     [RN_SLOT_add] = { "add", "forward", "A18", 0, add, NO_FORWARD },
+    [RN_SLOT_tensor_finite] = { "tensor", "finite", "A7", 0, tensor_finite, NO_FORWARD },
     [RN_SLOT_maxpool_forward] = { "maxpool", "forward", "A19", 0, maxpool_forward, NO_FORWARD },
     [RN_SLOT_maxpool_backward] = { "maxpool", "backward", "A19", SUM, maxpool_backward,
                                    RN_SLOT_maxpool_forward },
@@ -217,7 +221,7 @@ void rn_variant_text(char out[RN_VARIANT_CHARS], unsigned variant)
 {
     static const char *const names[] = {
         "bias", "add", "in_place", "in_place_add", "relu", "add_relu", "smooth", "part", "nesterov",
-        "tiny", "ties", "nan"
+        "tiny", "ties", "nan", "normal", "small"
     };
     size_t length = 0;
     out[0] = 0;
@@ -300,6 +304,8 @@ rn_status rn_call_open(struct rn_call *call, const struct rn_case *c)
     return RN_OK;
 }
 
+bool rn_numerics_bf16(const char *numerics) { return strcmp(numerics, "bf16") == 0; }
+
 bool rn_call_winograd(const struct rn_call *call, const char *numerics)
 {
     if (strcmp(numerics, "fp32-winograd")) return false;
@@ -315,14 +321,27 @@ bool rn_call_winograd(const struct rn_call *call, const char *numerics)
     }
 }
 
+/* Whether the slot's own sums are those of A31 under bf16. */
+static bool is_product(enum rn_slot slot)
+{
+    static const char *const rules[] = { "A13", "A14", "A15", "A16" };
+    for (size_t i = 0; i < RN_COUNT(rules); i++)
+        if (strcmp(infos[slot].rule, rules[i]) == 0) return true;
+    return false;
+}
+
 const char *rn_call_rule(const struct rn_call *call, const char *numerics)
 {
+    if (rn_numerics_bf16(numerics) && is_product(call->c->slot)) return "A31";
     if (!rn_call_winograd(call, numerics)) return infos[call->c->slot].rule;
     return call->c->slot == RN_SLOT_conv2d_backward_weights ? "A36" : "A35";
 }
 
 double rn_call_bound(const struct rn_call *call, const char *numerics)
 {
+    bool several = infos[call->c->slot].bound > 0 || call->c->slot == RN_SLOT_add;
+    for (int i = 0; i < call->count && rn_numerics_bf16(numerics) && several; i++)
+        if (call->item[i].output && call->item[i].map) return BF16_ELEMENT;
     return rn_call_winograd(call, numerics) ? WINOGRAD_SUM : infos[call->c->slot].bound;
 }
 

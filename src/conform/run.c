@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/real.h"
 
-#include <math.h>
 #include <string.h>
 
 #define EPS 1e-5
@@ -87,70 +86,15 @@ static void *at(const struct run *r, const char *name)
     return NULL;
 }
 
-/* Floats that a map takes on the device, padding of its layout included. */
-static size_t map_floats(const struct run *r, const struct rn_operand *o)
-{
-    const int64_t *d = o->shape;
-    return r->ops->tensor_bytes(r->dev, (int)d[0], (int)d[1], (int)d[2], (int)d[3]) / sizeof(float);
-}
-
 static size_t device_bytes(const struct run *r, const struct rn_operand *o)
 {
-    return (o->map ? map_floats(r, o) : o->count) * rn_dtype_bytes(o->dtype);
-}
-
-/* place[i]: where in the device's layout element i of the dense map stands.  Found by uploading the
- * numbers 1 ... count (exact in floats) and looking where they went. */
-static rn_status find_places(struct run *r, const struct rn_operand *o, size_t *place)
-{
-    size_t floats = map_floats(r, o);
-    const int64_t *d = o->shape;
-    void *memory = NULL;
-    float *dense = rn_alloc_array(o->count, sizeof *dense);
-    float *raw = rn_alloc_array(floats, sizeof *raw);
-    rn_status status =
-        dense && raw ? r->ops->alloc(r->dev, &memory, floats * sizeof *raw) : RN_ENOMEM;
-    if (status) goto done;
-    for (size_t i = 0; i < o->count; i++) dense[i] = (float)(i + 1);
-    r->ops->tensor_set(r->dev, memory, dense, (int)d[0], (int)d[1], (int)d[2], (int)d[3]);
-    r->ops->sync(r->dev);
-    r->ops->read(r->dev, raw, memory, floats * sizeof *raw);
-    r->ops->sync(r->dev);
-    for (size_t i = 0; i < floats; i++)
-        if (raw[i] >= 1 && raw[i] <= (float)o->count) place[(size_t)raw[i] - 1] = i;
-done:
-    r->ops->release(r->dev, memory);
-    rn_free(raw);
-    rn_free(dense);
-    return status;
-}
-
-/* Pooling taps are bytes in the layout of a map: to the device or, with `back`, from it. */
-static rn_status move_taps(struct run *r, const struct rn_operand *o, void *memory, bool back)
-{
-    size_t bytes = device_bytes(r, o);
-    uint8_t *raw = rn_alloc(bytes), *dense = o->host;
-    size_t *place = rn_alloc_array(o->count, sizeof *place);
-    rn_status status = raw && place ? find_places(r, o, place) : RN_ENOMEM;
-    if (status) goto done;
-    if (back) r->ops->read(r->dev, raw, memory, bytes);
-    r->ops->sync(r->dev);
-    for (size_t i = 0; i < o->count; i++) {
-        if (back) dense[i] = raw[place[i]];
-        else raw[place[i]] = dense[i];
-    }
-    if (!back) r->ops->write(r->dev, memory, raw, bytes);
-    r->ops->sync(r->dev);
-done:
-    rn_free(place);
-    rn_free(raw);
-    return status;
+    return rn_operand_bytes(o, r->ops, r->dev);
 }
 
 static rn_status upload(struct run *r, const struct rn_operand *o, void *memory)
 {
     const int64_t *d = o->shape;
-    if (o->dtype == RN_U8) return move_taps(r, o, memory, false);
+    if (o->dtype == RN_U8) return rn_taps_upload(o, memory, r->ops, r->dev);
     if (o->map)
         r->ops->tensor_set(r->dev, memory, o->host, (int)d[0], (int)d[1], (int)d[2], (int)d[3]);
     else r->ops->write(r->dev, memory, o->host, device_bytes(r, o));
@@ -183,7 +127,7 @@ static void one_nan(struct rn_operand *o)
 static rn_status download(struct run *r, struct rn_operand *o, void *memory)
 {
     const int64_t *d = o->shape;
-    if (o->dtype == RN_U8) return move_taps(r, o, memory, true);
+    if (o->dtype == RN_U8) return rn_taps_download(o, memory, r->ops, r->dev);
     if (o->map)
         r->ops->tensor_get(r->dev, o->host, memory, (int)d[0], (int)d[1], (int)d[2], (int)d[3]);
     else r->ops->read(r->dev, o->host, memory, device_bytes(r, o));
@@ -257,8 +201,8 @@ static void run_linear(struct run *r)
 {
     struct rn_linear_shape s = rn_call_linear(r->call);
     if (r->call->c->slot == RN_SLOT_linear_forward)
-        r->ops->linear_forward(r->dev, at(r, "dst"), at(r, "src"), at(r, "weights"), at(r, "bias"),
-                               &s, r->workspace);
+        r->ops->linear_forward(r->dev, at(r, "dst"), at(r, "src"), r->packed, at(r, "bias"), &s,
+                               r->workspace);
     else if (r->call->c->slot == RN_SLOT_linear_backward_data)
         r->ops->linear_backward_data(r->dev, at(r, "dsrc"), at(r, "ddst"), at(r, "weights"), &s,
                                      r->workspace);
@@ -302,7 +246,7 @@ static void run_batchnorm_backward(struct run *r)
 
 static void run_elementwise(struct run *r)
 {
-    size_t count = map_floats(r, &r->call->item[0]);
+    size_t count = r->call->item[0].count;
     if (r->call->c->slot == RN_SLOT_relu_forward)
         r->ops->relu_forward(r->dev, at(r, "dst"), at(r, "src"), count);
     else if (r->call->c->slot == RN_SLOT_relu_backward)
@@ -365,7 +309,10 @@ static void run_parameters(struct run *r)
 
 static void run_finite(struct run *r)
 {
-    int32_t result = r->ops->finite(r->dev, at(r, "src"), r->call->item[0].count);
+    bool tensor = r->call->c->slot == RN_SLOT_tensor_finite;
+    size_t count = r->call->item[0].count;
+    int32_t result = tensor ? r->ops->tensor_finite(r->dev, at(r, "src"), count)
+                            : r->ops->finite(r->dev, at(r, "src"), count);
     r->ops->write(r->dev, at(r, "result"), &result, sizeof result);
 }
 
@@ -381,7 +328,7 @@ static void run_tensor(struct run *r)
 
 /* What memory a slot wants besides its operands, and how it is called. */
 enum wants { NOTHING, FORWARD_WEIGHTS, FORWARD_WEIGHTS_BN, BACKWARD_WEIGHTS, CONV_WORKSPACE,
-             LINEAR_WORKSPACE, BN_WORKSPACE };
+             LINEAR_WEIGHTS, LINEAR_WORKSPACE, BN_WORKSPACE };
 static const struct { void (*call)(struct run *r); enum wants wants; } runs[RN_SLOT_COUNT] = {
     [RN_SLOT_tensor_set] = { run_tensor, NOTHING },
     [RN_SLOT_tensor_get] = { run_tensor, NOTHING },
@@ -394,7 +341,7 @@ static const struct { void (*call)(struct run *r); enum wants wants; } runs[RN_S
     [RN_SLOT_conv2d_bn] = { run_conv2d_bn, FORWARD_WEIGHTS },
     [RN_SLOT_conv2d_bn_train] = { run_conv2d_bn_train, FORWARD_WEIGHTS_BN },
     [RN_SLOT_conv2d_fold] = { run_conv2d_fold, NOTHING },
-    [RN_SLOT_linear_forward] = { run_linear, LINEAR_WORKSPACE },
+    [RN_SLOT_linear_forward] = { run_linear, LINEAR_WEIGHTS },
     [RN_SLOT_linear_backward_data] = { run_linear, LINEAR_WORKSPACE },
     [RN_SLOT_linear_backward_weights] = { run_linear, LINEAR_WORKSPACE },
     [RN_SLOT_batchnorm_forward_train] = { run_batchnorm_forward, BN_WORKSPACE },
@@ -406,6 +353,7 @@ static const struct { void (*call)(struct run *r); enum wants wants; } runs[RN_S
     [RN_SLOT_relu_forward] = { run_elementwise, NOTHING },
     [RN_SLOT_relu_backward] = { run_elementwise, NOTHING },
     [RN_SLOT_add] = { run_elementwise, NOTHING },
+    [RN_SLOT_tensor_finite] = { run_finite, NOTHING },
     [RN_SLOT_maxpool_forward] = { run_pool, NOTHING },
     [RN_SLOT_maxpool_backward] = { run_pool, NOTHING },
     [RN_SLOT_avgpool_forward] = { run_pool, NOTHING },
@@ -421,8 +369,8 @@ static const struct { void (*call)(struct run *r); enum wants wants; } runs[RN_S
     [RN_SLOT_adamw_update] = { run_parameters, NOTHING },
 };
 
-/* The weights as the pass wants them.  conv2d_pack's own case packs for one image and runs on
- * all, which a table must allow. */
+/* The weights as the pass wants them; the geometry of a linear layer is that of its convolution.
+ * conv2d_pack's own case packs for one image and runs on all, which a table must allow. */
 static rn_status pack(struct run *r, enum rn_pass pass)
 {
     struct rn_conv_shape g = r->call->g;
@@ -441,10 +389,12 @@ static rn_status prepare(struct run *r)
     struct rn_bn_shape bn = rn_call_bn(r->call);
     size_t bytes = 0;
     rn_status status = RN_OK;
-    if (wants == FORWARD_WEIGHTS || wants == FORWARD_WEIGHTS_BN) status = pack(r, RN_PASS_FORWARD);
+    if (wants == FORWARD_WEIGHTS || wants == FORWARD_WEIGHTS_BN || wants == LINEAR_WEIGHTS)
+        status = pack(r, RN_PASS_FORWARD);
     if (wants == BACKWARD_WEIGHTS) status = pack(r, RN_PASS_BACKWARD_DATA);
     if (status || wants == NOTHING) return status;
-    if (wants == LINEAR_WORKSPACE) bytes = ops->linear_workspace(r->dev, &linear);
+    if (wants == LINEAR_WORKSPACE || wants == LINEAR_WEIGHTS)
+        bytes = ops->linear_workspace(r->dev, &linear);
     else if (wants == BN_WORKSPACE) bytes = ops->batchnorm_workspace(r->dev, &bn);
     else bytes = ops->conv2d_workspace(r->dev, &r->call->g);
     if (wants == FORWARD_WEIGHTS_BN) bytes += ops->batchnorm_workspace(r->dev, &bn);

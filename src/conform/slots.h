@@ -22,7 +22,7 @@
     X(linear_forward) X(linear_backward_data) X(linear_backward_weights) \
     X(batchnorm_forward_train) X(batchnorm_forward_eval) X(batchnorm_apply) X(batchnorm_running) \
     X(batchnorm_backward) X(batchnorm_backward_eval) X(conv2d_bn) X(conv2d_bn_train) X(conv2d_fold) \
-    X(relu_forward) X(relu_backward) X(add) \
+    X(relu_forward) X(relu_backward) X(add) X(tensor_finite) \
     X(maxpool_forward) X(maxpool_backward) X(avgpool_forward) X(avgpool_backward) \
     X(global_avgpool_forward) X(global_avgpool_backward) \
     X(resize_forward) X(resize_backward) \

@@ -175,9 +175,11 @@ static rn_status reserve(struct rn_small *net, void *array, size_t bytes)
     return status;
 }
 
+/* Logits and their gradient are plain floats. */
 static size_t tensor_bytes(const struct rn_small *net, int i)
 {
     const struct rn_small_layer *l = &net->plan.layer[i];
+    if (l->kind == RN_SMALL_LINEAR) return rn_small_count(l) * sizeof(float);
     return net->ops->tensor_bytes(net->dev, RN_SMALL_N, l->C, l->H, l->W);
 }
 
@@ -200,7 +202,10 @@ static void shared_bytes(const struct rn_small *net, size_t *packed, size_t *wor
             conv = rn_small_conv(&net->plan, net->plan.layer[i].src);
             bytes = ops->conv2d_workspace(net->dev, &conv) + ops->batchnorm_workspace(net->dev, &bn);
             break;
-        case RN_SMALL_LINEAR: bytes = ops->linear_workspace(net->dev, &linear); break;
+        case RN_SMALL_LINEAR:
+            bytes = ops->linear_workspace(net->dev, &linear);
+            forward = ops->conv2d_packed_bytes(net->dev, &conv, RN_PASS_FORWARD);
+            break;
         default: break;
         }
         *workspace = RN_MAX(*workspace, bytes);
@@ -220,7 +225,7 @@ static rn_status open_tensors(struct rn_small *net)
         if (status == RN_OK && l->kind == RN_SMALL_BN)
             status = reserve(net, &net->saved[i], 2 * (size_t)l->C * sizeof(double));
         if (status == RN_OK && l->kind == RN_SMALL_MAXPOOL)
-            status = reserve(net, &net->index, tensor_bytes(net, i) / sizeof(float));
+            status = reserve(net, &net->index, rn_small_count(l));
     }
     return status ? status : reserve(net, &net->spare, largest);
 }
@@ -311,7 +316,8 @@ static void forward_layer(struct rn_small *net, int i)
     const struct rn_ops *ops = net->ops;
     struct rn_pool_shape pool = rn_small_pool(&net->plan, i);
     struct rn_linear_shape linear = rn_small_linear(&net->plan, i);
-    float *dst = net->tensor[i], *src = net->tensor[l->src];
+    struct rn_conv_shape conv = rn_small_conv(&net->plan, i);
+    void *dst = net->tensor[i], *src = net->tensor[l->src];
     float *const *w = l->param < 0 ? NULL : &net->weights[l->param];
     switch (l->kind) {
     case RN_SMALL_CONV: break; /* its batch norm calls it */
@@ -319,14 +325,15 @@ static void forward_layer(struct rn_small *net, int i)
     case RN_SMALL_MAXPOOL: ops->maxpool_forward(net->dev, dst, net->index, src, &pool); break;
     case RN_SMALL_AVERAGE: ops->global_avgpool_forward(net->dev, dst, src, &pool); break;
     case RN_SMALL_LINEAR:
-        ops->linear_forward(net->dev, dst, src, w[0], w[1], &linear, net->workspace);
+        ops->conv2d_pack(net->dev, net->packed, w[0], &conv, RN_PASS_FORWARD);
+        ops->linear_forward(net->dev, dst, src, net->packed, w[1], &linear, net->workspace);
         break;
     case RN_SMALL_IMAGE: break;
     }
 }
 
 /* Tensor i as the backward pass reads it: what a batch norm made is made once more, from its x. */
-static const float *again(struct rn_small *net, int i)
+static const void *again(struct rn_small *net, int i)
 {
     const struct rn_small_layer *l = &net->plan.layer[i];
     struct rn_bn_shape bn = rn_small_bn(&net->plan, i);
@@ -343,13 +350,13 @@ static void backward_conv_data(struct rn_small *net, int i)
     const struct rn_small_layer *l = &net->plan.layer[i];
     const struct rn_ops *ops = net->ops;
     struct rn_conv_shape conv = rn_small_conv(&net->plan, i);
-    float *dsrc = net->gradient[l->src], *ddst = net->gradient[i];
+    void *dsrc = net->gradient[l->src], *ddst = net->gradient[i];
     bool projection = l->stride > 1, join = net->reached[l->src];
     ops->conv2d_pack(net->dev, net->packed, net->weights[l->param], &conv, RN_PASS_BACKWARD_DATA);
     if (join && !projection) {
         ops->conv2d_backward_data(net->dev, net->spare, ddst, net->packed, NULL, &conv,
                                   net->workspace);
-        ops->add(net->dev, dsrc, dsrc, net->spare, tensor_bytes(net, l->src) / sizeof(float));
+        ops->add(net->dev, dsrc, dsrc, net->spare, rn_small_count(&net->plan.layer[l->src]));
     } else {
         ops->conv2d_backward_data(net->dev, dsrc, ddst, net->packed, join ? dsrc : NULL, &conv,
                                   net->workspace);
@@ -364,7 +371,7 @@ static void backward_layer(struct rn_small *net, int i)
     struct rn_bn_shape bn = rn_small_bn(&net->plan, i);
     struct rn_pool_shape pool = rn_small_pool(&net->plan, i);
     struct rn_linear_shape linear = rn_small_linear(&net->plan, i);
-    float *src = net->tensor[l->src], *dsrc = net->gradient[l->src], *ddst = net->gradient[i];
+    void *src = net->tensor[l->src], *dsrc = net->gradient[l->src], *ddst = net->gradient[i];
     float *const *w = l->param < 0 ? NULL : &net->weights[l->param];
     float *const *dw = l->param < 0 ? NULL : &net->dweights[l->param];
     switch (l->kind) {

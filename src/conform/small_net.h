@@ -68,7 +68,7 @@ struct rn_small {
     struct rn_small_plan plan;
     const struct rn_ops *ops;
     void *dev;
-    float *tensor[RN_SMALL_TENSORS], *gradient[RN_SMALL_TENSORS], *spare;
+    void *tensor[RN_SMALL_TENSORS], *gradient[RN_SMALL_TENSORS], *spare; /* the last: floats */
     bool reached[RN_SMALL_TENSORS];   /* backward: the gradient already holds one consumer's part */
     double *saved[RN_SMALL_TENSORS];
     uint8_t *index;

@@ -1,5 +1,6 @@
 /*
- * batchnorm.c - batch norm, alone or followed by ReLU or add + ReLU (A17, A18, A22).
+ * batchnorm.c - batch norm, alone or followed by ReLU or add + ReLU (A17, A18, A22), of either
+ * element.
  *
  * The sums stand in batchnorm_runs.c.  The normalisation and its gradient are one pass each, with
  * per-channel float coefficients.  The mask of a ReLU right behind the normalisation is recomputed
@@ -11,7 +12,7 @@
 #include <math.h>
 
 #define CHANNELS 1024      /* whose coefficients stand on a worker's stack */
-#define STREAM (2 << 20)   /* floats: the smallest tensor that is written around the caches */
+#define STREAM (8 << 20)   /* bytes: the smallest tensor that is written around the caches */
 
 static int64_t positions(const struct rn_bn_shape *s) { return (int64_t)s->N * s->H * s->W; }
 
@@ -76,30 +77,34 @@ struct forward {
     const struct rn_cpu *cpu;
     const struct rn_bn_shape *shape;
     struct statistics statistics;
-    float *dst;
-    const float *x, *add;
+    void *dst;
+    const void *x, *add;
 };
 
 /* A piece of the rows large enough to be worth a task. */
 static int64_t grain(const struct rn_bn_shape *s) { return RN_MAX(16384 / s->C, 1); }
 
 /* Whether a tensor of this shape is written around the caches: it outgrows what a core has of them. */
-static bool streams(const struct rn_bn_shape *s) { return positions(s) * s->C >= STREAM; }
+static bool streams(const struct rn_cpu *cpu, const struct rn_bn_shape *s)
+{
+    return (size_t)positions(s) * (size_t)s->C * cpu->tensor->bytes >= STREAM;
+}
 
 static void apply_range(void *arg, int64_t begin, int64_t end, int worker)
 {
     const struct forward *j = arg;
     float a[CHANNELS] = { 0 }, b[CHANNELS] = { 0 };
+    const struct rn_cpu *cpu = j->cpu;
     int C = j->shape->C;
-    bool stream = streams(j->shape) && j->dst != j->x && j->dst != j->add;
+    bool stream = streams(cpu, j->shape) && j->dst != j->x && j->dst != j->add;
     (void)worker;
     for (int c = 0; c < C; c += CHANNELS) {
         int count = RN_MIN(CHANNELS, C - c);
         size_t at = (size_t)begin * (size_t)C + (size_t)c;
         channel_coefficients(a, b, &j->statistics, j->shape, c, count);
-        j->cpu->kernels->bn_apply(j->dst + at, j->x + at, j->add ? j->add + at : NULL, a, b,
-                                  (size_t)(end - begin), (size_t)count, (size_t)C, j->shape->post,
-                                  stream);
+        cpu->tensor->bn_apply(rn_element(cpu, j->dst, at), rn_element(cpu, j->x, at),
+                              rn_element(cpu, j->add, at), a, b, (size_t)(end - begin), (size_t)count,
+                              (size_t)C, j->shape->post, stream);
     }
 }
 
@@ -108,7 +113,7 @@ static void apply(struct forward *j)
     rn_parallel_range(j->cpu->threads, positions(j->shape), grain(j->shape), apply_range, j);
 }
 
-void rn_cpu_batchnorm_apply(void *dev, float *dst, const float *src, const float *add,
+void rn_cpu_batchnorm_apply(void *dev, void *dst, const void *src, const void *add,
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s)
 {
@@ -117,7 +122,7 @@ void rn_cpu_batchnorm_apply(void *dev, float *dst, const float *src, const float
     apply(&j);
 }
 
-void rn_cpu_batchnorm_forward_eval(void *dev, float *dst, const float *src, const float *add,
+void rn_cpu_batchnorm_forward_eval(void *dev, void *dst, const void *src, const void *add,
                                    const float *gamma, const float *beta, const float *running_mean,
                                    const float *running_var, const struct rn_bn_shape *s)
 {
@@ -126,12 +131,13 @@ void rn_cpu_batchnorm_forward_eval(void *dev, float *dst, const float *src, cons
     apply(&j);
 }
 
-void rn_bn_train_finish(void *dev, float *dst, double *saved, const float *src, const float *add,
-                        const float *gamma, const float *beta, const struct rn_bn_shape *s,
-                        void *workspace)
+void rn_cpu_batchnorm_forward_train(void *dev, void *dst, double *saved, const void *src,
+                                    const void *add, const float *gamma, const float *beta,
+                                    const struct rn_bn_shape *s, void *workspace)
 {
     struct rn_bn_runs runs = rn_bn_runs(s, workspace);
     double M = (double)runs.positions;
+    rn_bn_sums(dev, &runs, src);
     rn_bn_tree(dev, &runs);
     for (int c = 0; c < s->C; c++) {
         double m = runs.s[c] / M, v = runs.q[c] / M - m * m;
@@ -139,15 +145,6 @@ void rn_bn_train_finish(void *dev, float *dst, double *saved, const float *src, 
         saved[s->C + c] = v < 0 ? 0 : v;
     }
     rn_cpu_batchnorm_apply(dev, dst, src, add, saved, gamma, beta, s);
-}
-
-void rn_cpu_batchnorm_forward_train(void *dev, float *dst, double *saved, const float *src,
-                                    const float *add, const float *gamma, const float *beta,
-                                    const struct rn_bn_shape *s, void *workspace)
-{
-    struct rn_bn_runs runs = rn_bn_runs(s, workspace);
-    rn_bn_sums(dev, &runs, src);
-    rn_bn_train_finish(dev, dst, saved, src, add, gamma, beta, s, workspace);
 }
 
 void rn_cpu_batchnorm_running(void *dev, float *running_mean, float *running_var,
@@ -170,8 +167,8 @@ struct backward {
     const struct rn_bn_shape *shape;
     struct space space;
     struct rn_bn_mask mask;
-    float *dsrc, *dadd;
-    const float *g, *x;
+    void *dsrc, *dadd;
+    const void *g, *x;
     bool frozen;
 };
 
@@ -193,11 +190,13 @@ static void gradient_range(void *arg, int64_t begin, int64_t end, int worker)
 {
     const struct backward *j = arg;
     size_t C = (size_t)j->shape->C, at = (size_t)begin * C;
-    struct rn_bn_mask mask = { j->mask.y ? j->mask.y + at : NULL, j->mask.a, j->mask.b };
+    const struct rn_cpu *cpu = j->cpu;
+    struct rn_bn_mask mask = { rn_element(cpu, j->mask.y, at), j->mask.a, j->mask.b };
     (void)worker;
-    j->cpu->kernels->bn_gradient(j->dsrc + at, j->dadd ? j->dadd + at : NULL, j->g + at, j->x + at,
-                                 &mask, j->space.a, j->frozen ? NULL : j->space.b, j->space.c,
-                                 (size_t)(end - begin), C, streams(j->shape) && j->dsrc != j->g);
+    cpu->tensor->bn_gradient(rn_element(cpu, j->dsrc, at), rn_element(cpu, j->dadd, at),
+                             rn_element(cpu, j->g, at), rn_element(cpu, j->x, at), &mask, j->space.a,
+                             j->frozen ? NULL : j->space.b, j->space.c, (size_t)(end - begin), C,
+                             streams(cpu, j->shape) && j->dsrc != j->g);
 }
 
 static void backward(struct backward *j, const struct statistics *t, float *dgamma, float *dbeta)
@@ -213,8 +212,8 @@ static void backward(struct backward *j, const struct statistics *t, float *dgam
     rn_parallel_range(j->cpu->threads, positions(s), grain(s), gradient_range, j);
 }
 
-void rn_cpu_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                               const float *ddst, const float *dst, const float *src,
+void rn_cpu_batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                               const void *ddst, const void *dst, const void *src,
                                const double *saved, const float *gamma, const float *beta,
                                const struct rn_bn_shape *s, void *workspace)
 {
@@ -229,11 +228,11 @@ void rn_cpu_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamm
     backward(&j, &t, dgamma, dbeta);
 }
 
-void rn_cpu_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma,
-                                    float *dbeta, const float *ddst, const float *dst,
-                                    const float *src, const float *running_mean,
-                                    const float *running_var, const float *gamma,
-                                    const struct rn_bn_shape *s, void *workspace)
+void rn_cpu_batchnorm_backward_eval(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                                    const void *ddst, const void *dst, const void *src,
+                                    const float *running_mean, const float *running_var,
+                                    const float *gamma, const struct rn_bn_shape *s,
+                                    void *workspace)
 {
     struct backward j = { .cpu = dev, .shape = s, .space = carve(s, workspace), .g = ddst, .x = src,
                           .dsrc = dsrc, .dadd = dadd, .frozen = true };

@@ -26,43 +26,31 @@ struct rn_bn_runs rn_bn_runs(const struct rn_bn_shape *s, void *workspace);
 int64_t rn_bn_run_begin(const struct rn_bn_runs *r, int64_t run);
 size_t rn_bn_run_rows(const struct rn_bn_runs *r, int64_t run);
 
-/* The forward sums of one whole run: its positions are rows of C floats at x, stored already (A5).
- * Only channels channel ... channel+count-1; both are multiples of RN_PAD, or they end with C.  Runs
- * and disjoint pieces of channels are independent: any thread, any order. */
-void rn_bn_run_sums(const struct rn_kernels *k, const struct rn_bn_runs *r, int64_t run,
-                    const float *x, size_t channel, size_t count);
-
-/* What follows when every run has its sums: the rest of batchnorm_forward_train, same arguments. */
-void rn_bn_train_finish(void *dev, float *dst, double *saved, const float *src, const float *add,
-                        const float *gamma, const float *beta, const struct rn_bn_shape *s,
-                        void *workspace);
-
 /* Sums of all runs: of x and x x, or of g and g x where the mask lets g pass. */
-void rn_bn_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const float *x);
-void rn_bn_backward_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const float *g,
-                         const float *x, const struct rn_bn_mask *mask);
+void rn_bn_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const void *x);
+void rn_bn_backward_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const void *g,
+                         const void *x, const struct rn_bn_mask *mask);
 /* The tree over runs and groups: leaves the sums of the batch in s[0 ... C-1] and q[0 ... C-1]. */
 void rn_bn_tree(const struct rn_cpu *cpu, const struct rn_bn_runs *r);
 
 size_t rn_cpu_batchnorm_workspace(void *dev, const struct rn_bn_shape *s);
-void rn_cpu_batchnorm_forward_train(void *dev, float *dst, double *saved, const float *src,
-                                    const float *add, const float *gamma, const float *beta,
+void rn_cpu_batchnorm_forward_train(void *dev, void *dst, double *saved, const void *src,
+                                    const void *add, const float *gamma, const float *beta,
                                     const struct rn_bn_shape *s, void *workspace);
-void rn_cpu_batchnorm_forward_eval(void *dev, float *dst, const float *src, const float *add,
+void rn_cpu_batchnorm_forward_eval(void *dev, void *dst, const void *src, const void *add,
                                    const float *gamma, const float *beta, const float *running_mean,
                                    const float *running_var, const struct rn_bn_shape *s);
-void rn_cpu_batchnorm_apply(void *dev, float *dst, const float *src, const float *add,
+void rn_cpu_batchnorm_apply(void *dev, void *dst, const void *src, const void *add,
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s);
 void rn_cpu_batchnorm_running(void *dev, float *running_mean, float *running_var,
                               const double *saved, const struct rn_bn_shape *s);
-void rn_cpu_batchnorm_backward(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                               const float *ddst, const float *dst, const float *src,
+void rn_cpu_batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                               const void *ddst, const void *dst, const void *src,
                                const double *saved, const float *gamma, const float *beta,
                                const struct rn_bn_shape *s, void *workspace);
-void rn_cpu_batchnorm_backward_eval(void *dev, float *dsrc, float *dadd, float *dgamma,
-                                    float *dbeta,
-                                    const float *ddst, const float *dst, const float *src,
+void rn_cpu_batchnorm_backward_eval(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                                    const void *ddst, const void *dst, const void *src,
                                     const float *running_mean, const float *running_var,
                                     const float *gamma, const struct rn_bn_shape *s,
                                     void *workspace);

@@ -2,13 +2,12 @@
  * batchnorm_runs.c - the sums of batch norm: runs of positions, then their tree (A11, A17).
  *
  * A run is one chain, walked with its channels in vectors; runs and groups then meet in the tree,
- * channels in parallel.  Whoever writes the input of a batch norm may sum the runs itself while
- * they are in the cache (rn_bn_run_sums), in any order and in pieces of channels.
+ * channels in parallel.
  */
 #include "cpu/batchnorm.h"
 
 #define RUN 128     /* A17: positions in one chain */
-#define GRAIN 16384 /* floats: a piece takes longer than handing it out */
+#define GRAIN 16384 /* elements: a piece takes longer than handing it out */
 
 static size_t run_bytes(const struct rn_bn_runs *r)
 {
@@ -42,19 +41,10 @@ size_t rn_bn_run_rows(const struct rn_bn_runs *r, int64_t run)
     return (size_t)(rn_bn_run_begin(r, run + 1) - rn_bn_run_begin(r, run));
 }
 
-void rn_bn_run_sums(const struct rn_kernels *k, const struct rn_bn_runs *r, int64_t run,
-                    const float *x, size_t channel, size_t count)
-{
-    size_t at = (size_t)run * r->padded + channel, bytes = rn_round_up(count, RN_PAD) * sizeof(double);
-    memset(r->s + at, 0, bytes);
-    memset(r->q + at, 0, bytes);
-    k->bn_sums(r->s + at, r->q + at, x + channel, rn_bn_run_rows(r, run), count, r->C);
-}
-
 struct job {
     const struct rn_cpu *cpu;
     const struct rn_bn_runs *runs;
-    const float *g, *x;
+    const void *g, *x;
     const struct rn_bn_mask *mask;
 };
 
@@ -64,16 +54,29 @@ static int64_t grain(const struct rn_bn_runs *r)
     return RN_MAX(GRAIN / (RN_MIN(r->length, RUN) * (int64_t)r->C), 1);
 }
 
+/* Where the sums of a run are to stand, all +0. */
+static void clear_sums(const struct rn_bn_runs *r, int64_t run, double **s, double **q)
+{
+    *s = r->s + (size_t)run * r->padded;
+    *q = r->q + (size_t)run * r->padded;
+    memset(*s, 0, r->padded * sizeof **s);
+    memset(*q, 0, r->padded * sizeof **q);
+}
+
 static void forward_range(void *arg, int64_t begin, int64_t end, int worker)
 {
     const struct job *j = arg;
     const struct rn_bn_runs *r = j->runs;
     (void)worker;
-    for (int64_t i = begin; i < end; i++)
-        rn_bn_run_sums(j->cpu->kernels, r, i, j->x + (size_t)rn_bn_run_begin(r, i) * r->C, 0, r->C);
+    for (int64_t i = begin; i < end; i++) {
+        double *s, *q;
+        clear_sums(r, i, &s, &q);
+        const void *x = rn_element(j->cpu, j->x, (size_t)rn_bn_run_begin(r, i) * r->C);
+        j->cpu->tensor->bn_sums(s, q, x, rn_bn_run_rows(r, i), r->C);
+    }
 }
 
-void rn_bn_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const float *x)
+void rn_bn_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const void *x)
 {
     struct job j = { .cpu = cpu, .runs = r, .x = x };
     rn_parallel_range(cpu->threads, r->count, grain(r), forward_range, &j);
@@ -86,17 +89,16 @@ static void backward_range(void *arg, int64_t begin, int64_t end, int worker)
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         size_t at = (size_t)rn_bn_run_begin(r, i) * r->C;
-        struct rn_bn_mask mask = { j->mask->y ? j->mask->y + at : NULL, j->mask->a, j->mask->b };
-        double *s = r->s + (size_t)i * r->padded, *q = r->q + (size_t)i * r->padded;
-        memset(s, 0, r->padded * sizeof *s);
-        memset(q, 0, r->padded * sizeof *q);
-        j->cpu->kernels->bn_backward_sums(s, q, j->g + at, j->x + at, &mask, rn_bn_run_rows(r, i),
-                                          r->C);
+        struct rn_bn_mask mask = { rn_element(j->cpu, j->mask->y, at), j->mask->a, j->mask->b };
+        double *s, *q;
+        clear_sums(r, i, &s, &q);
+        j->cpu->tensor->bn_backward_sums(s, q, rn_element(j->cpu, j->g, at), rn_element(j->cpu, j->x, at),
+                                         &mask, rn_bn_run_rows(r, i), r->C);
     }
 }
 
-void rn_bn_backward_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const float *g,
-                         const float *x, const struct rn_bn_mask *mask)
+void rn_bn_backward_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const void *g,
+                         const void *x, const struct rn_bn_mask *mask)
 {
     struct job j = { .cpu = cpu, .runs = r, .g = g, .x = x, .mask = mask };
     rn_parallel_range(cpu->threads, r->count, grain(r), backward_range, &j);

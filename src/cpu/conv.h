@@ -103,27 +103,26 @@ void rn_im2col_weights(const struct rn_cpu *cpu, float *dweights, const float *s
 size_t rn_cpu_conv2d_workspace(void *dev, const struct rn_conv_shape *s);
 size_t rn_cpu_conv2d_packed_bytes(void *dev, const struct rn_conv_shape *s, enum rn_pass pass);
 void rn_cpu_conv2d_pack(void *dev, void *packed, const float *weights,
-                        const struct rn_conv_shape *s,
-                        enum rn_pass pass);
-void rn_cpu_conv2d_forward(void *dev, float *dst, const float *src, const void *packed,
+                        const struct rn_conv_shape *s, enum rn_pass pass);
+void rn_cpu_conv2d_forward(void *dev, void *dst, const void *src, const void *packed,
                            const float *bias, const struct rn_conv_shape *s, void *workspace);
-void rn_cpu_conv2d_backward_data(void *dev, float *dsrc, const float *ddst, const void *packed,
-                                 const float *add, const struct rn_conv_shape *s, void *workspace);
-void rn_cpu_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
-                                    const float *ddst, const struct rn_conv_shape *s,
+void rn_cpu_conv2d_backward_data(void *dev, void *dsrc, const void *ddst, const void *packed,
+                                 const void *add, const struct rn_conv_shape *s, void *workspace);
+void rn_cpu_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const void *src,
+                                    const void *ddst, const struct rn_conv_shape *s,
                                     void *workspace);
-void rn_cpu_conv2d_bn(void *dev, float *dst, const float *src, const void *packed, const float *add,
+void rn_cpu_conv2d_bn(void *dev, void *dst, const void *src, const void *packed, const void *add,
                       const float *gamma, const float *beta, const float *running_mean,
                       const float *running_var, const struct rn_conv_shape *s,
                       const struct rn_bn_shape *bn, void *workspace);
 
 int rn_cpu_conv2d_unpack(void *dev, float *weights, const void *packed,
                          const struct rn_conv_shape *s);
-void rn_cpu_conv2d_bias(void *dev, float *dst, const float *src, const void *packed,
-                        const float *bias, const float *add, enum rn_post post,
+void rn_cpu_conv2d_bias(void *dev, void *dst, const void *src, const void *packed,
+                        const float *bias, const void *add, enum rn_post post,
                         const struct rn_conv_shape *s, void *workspace);
-void rn_cpu_conv2d_bn_train(void *dev, float *dst, float *x, double *saved, const float *src,
-                            const void *packed, const float *add, const float *gamma,
+void rn_cpu_conv2d_bn_train(void *dev, void *dst, void *x, double *saved, const void *src,
+                            const void *packed, const void *add, const float *gamma,
                             const float *beta, const struct rn_conv_shape *s,
                             const struct rn_bn_shape *bn, void *workspace);
 

@@ -1,8 +1,10 @@
 /* conv_bias.c - bias gradient (A15): chains of + over the positions of a leaf, the tree over
  * leaves; the channels are parallel and in vectors. */
 #include "cpu/conv.h"
+#include "cpu/leaf_tree.h"
 
-#define CHANNELS 64 /* at once: their tree nodes stand on the stack */
+#define CHANNELS 64 /* at once: their tree stands on the stack */
+#define LEVELS 31   /* of a tree over any int of leaves */
 
 struct job {
     const struct rn_cpu *cpu;
@@ -20,24 +22,18 @@ static void leaf_sums(const struct job *j, float *sums, size_t begin, size_t cou
         j->cpu->kernels->sum(sums, sums, j->ddst + at * j->K + begin, count);
 }
 
-/* At most CHANNELS channels: the binary counter of conv_wgrad.c. */
+/* At most CHANNELS channels. */
 static void sum_channels(const struct job *j, size_t begin, size_t count)
 {
-    void (*sum)(float *, const float *, const float *, size_t) = j->cpu->kernels->sum;
-    float node[32][CHANNELS], sums[CHANNELS];
+    const struct rn_kernels *k = j->cpu->kernels;
+    float nodes[(LEVELS + 1) * CHANNELS];
+    struct rn_leaf_tree tree = rn_leaf_tree(nodes, CHANNELS, j->leaves);
     for (int i = 0; i < j->leaves; i++) {
-        int level = 0;
-        leaf_sums(j, sums, begin, count, i * j->images, RN_MIN((i + 1) * j->images, j->N));
-        for (; i >> level & 1; level++) sum(sums, node[level], sums, count);
-        memcpy(node[level], sums, count * sizeof(float));
+        float *leaf = rn_leaf_slot(&tree, i);
+        leaf_sums(j, leaf, begin, count, i * j->images, RN_MIN((i + 1) * j->images, j->N));
+        rn_leaf_add(k, &tree, i, leaf, 0, count);
     }
-    bool any = false;
-    for (int level = 0; j->leaves >> level; level++) {
-        if (!(j->leaves >> level & 1)) continue;
-        if (any) sum(sums, node[level], sums, count);
-        else memcpy(sums, node[level], count * sizeof(float));
-        any = true;
-    }
+    const float *sums = rn_leaf_total(k, &tree, j->leaves, count);
     for (size_t c = 0; c < count; c++) j->dbias[begin + c] = rn_store(sums[c]);
 }
 

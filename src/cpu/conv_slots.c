@@ -42,8 +42,8 @@ size_t rn_cpu_conv2d_packed_bytes(void *dev, const struct rn_conv_shape *s, enum
                                           : rn_conv_packed_bytes(cpu, s, pass);
 }
 
-void rn_cpu_conv2d_pack(void *dev, void *packed, const float *weights, const struct rn_conv_shape *s,
-                        enum rn_pass pass)
+void rn_cpu_conv2d_pack(void *dev, void *packed, const float *weights,
+                        const struct rn_conv_shape *s, enum rn_pass pass)
 {
     const struct rn_cpu *cpu = dev;
     if (rn_winograd_does(cpu, s, pass)) rn_winograd_pack(cpu, packed, weights, s, pass);
@@ -51,7 +51,8 @@ void rn_cpu_conv2d_pack(void *dev, void *packed, const float *weights, const str
     else rn_conv_pack(cpu, packed, weights, s, pass);
 }
 
-int rn_cpu_conv2d_unpack(void *dev, float *weights, const void *packed, const struct rn_conv_shape *s)
+int rn_cpu_conv2d_unpack(void *dev, float *weights, const void *packed,
+                         const struct rn_conv_shape *s)
 {
     const struct rn_cpu *cpu = dev;
     if (rn_depthwise_does(cpu, s)) return rn_depthwise_unpack(cpu, weights, packed, s);
@@ -71,15 +72,15 @@ static void run(const struct rn_cpu *cpu, enum rn_pass pass, float *dst, const f
     else rn_conv_run(cpu, pass, dst, src, packed, f, s, space);
 }
 
-void rn_cpu_conv2d_forward(void *dev, float *dst, const float *src, const void *packed,
+void rn_cpu_conv2d_forward(void *dev, void *dst, const void *src, const void *packed,
                            const float *bias, const struct rn_conv_shape *s, void *workspace)
 {
     struct rn_finish f = { .bias = bias };
     run(dev, RN_PASS_FORWARD, dst, src, packed, &f, s, workspace);
 }
 
-void rn_cpu_conv2d_bias(void *dev, float *dst, const float *src, const void *packed,
-                        const float *bias, const float *add, enum rn_post post,
+void rn_cpu_conv2d_bias(void *dev, void *dst, const void *src, const void *packed,
+                        const float *bias, const void *add, enum rn_post post,
                         const struct rn_conv_shape *s, void *workspace)
 {
     struct rn_finish f = { .bias = bias, .relu = post != RN_POST_NONE,
@@ -87,7 +88,7 @@ void rn_cpu_conv2d_bias(void *dev, float *dst, const float *src, const void *pac
     run(dev, RN_PASS_FORWARD, dst, src, packed, &f, s, workspace);
 }
 
-void rn_cpu_conv2d_bn(void *dev, float *dst, const float *src, const void *packed, const float *add,
+void rn_cpu_conv2d_bn(void *dev, void *dst, const void *src, const void *packed, const void *add,
                       const float *gamma, const float *beta, const float *running_mean,
                       const float *running_var, const struct rn_conv_shape *s,
                       const struct rn_bn_shape *bn, void *workspace)
@@ -99,8 +100,8 @@ void rn_cpu_conv2d_bn(void *dev, float *dst, const float *src, const void *packe
     run(dev, RN_PASS_FORWARD, dst, src, packed, &f, s, workspace);
 }
 
-void rn_cpu_conv2d_bn_train(void *dev, float *dst, float *x, double *saved, const float *src,
-                            const void *packed, const float *add, const float *gamma,
+void rn_cpu_conv2d_bn_train(void *dev, void *dst, void *x, double *saved, const void *src,
+                            const void *packed, const void *add, const float *gamma,
                             const float *beta, const struct rn_conv_shape *s,
                             const struct rn_bn_shape *bn, void *workspace)
 {
@@ -108,15 +109,16 @@ void rn_cpu_conv2d_bn_train(void *dev, float *dst, float *x, double *saved, cons
     rn_cpu_batchnorm_forward_train(dev, dst, saved, x, add, gamma, beta, bn, workspace);
 }
 
-void rn_cpu_conv2d_backward_data(void *dev, float *dsrc, const float *ddst, const void *packed,
-                                 const float *add, const struct rn_conv_shape *s, void *workspace)
+void rn_cpu_conv2d_backward_data(void *dev, void *dsrc, const void *ddst, const void *packed,
+                                 const void *add, const struct rn_conv_shape *s, void *workspace)
 {
     struct rn_finish f = { .add = add };
     run(dev, RN_PASS_BACKWARD_DATA, dsrc, ddst, packed, &f, s, workspace);
 }
 
-void rn_cpu_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
-                                    const float *ddst, const struct rn_conv_shape *s, void *workspace)
+void rn_cpu_conv2d_backward_weights(void *dev, float *dweights, float *dbias, const void *src,
+                                    const void *ddst, const struct rn_conv_shape *s,
+                                    void *workspace)
 {
     const struct rn_cpu *cpu = dev;
     char *space = (char *)workspace + coefficient_bytes(s);

@@ -4,11 +4,12 @@
  * dW is cut into tiles, the batch into blocks of leaves (A11), and a task owns a tile for a block: the
  * block is a power of two of leaves, so that its sum is a node of the tree.  Leaf by leaf and tap by tap
  * it lists the positions whose x lies inside the image, and every strip of the tile runs its chain over
- * that list, with x in place and dy packed in panels.  The leaf's strip then joins a binary counter of tree
- * nodes while it is in the first cache.  At the end blocks are folded and dW is put in its
- * order.  So no order depends on how many threads there are.
+ * that list, with x in place and dy packed in panels.  The leaf's strip then joins the tree (leaf_tree.h)
+ * while it is in the first cache.  At the end blocks are folded and dW is put in its order.  So no order
+ * depends on how many threads there are.
  */
 #include "cpu/conv.h"
+#include "cpu/leaf_tree.h"
 
 #define TILE_FLOATS (40 << 10) /* of a tile of dW: with its tree nodes, half a second-level cache */
 #define TILE_COLS 256
@@ -24,7 +25,8 @@ struct job {
     int images, leaves;        /* images in a leaf; leaves */
     int rows, cols, count;     /* of a tile at most: rows of a tap, columns, taps */
     int row_tiles, col_tiles, tap_tiles, tiles;
-    int block, blocks, levels; /* leaves in a block; blocks; tree nodes kept at once */
+    int block, blocks;         /* leaves in a block; blocks */
+    int parts;                 /* as many blocks as there may be: never more for fewer images */
     size_t tile;               /* floats of the largest tile */
     const float *src, *ddst;
     float *dweights;
@@ -42,7 +44,7 @@ struct scratch {
     struct rn_position *list;  /* [POSITIONS], or of one row of the map where that is longer */
     float *edge;               /* runs of several pixels that lie partly outside the image */
     float *dy;                 /* [panels][POSITIONS][nr of the widest] */
-    float *leaf, *node;        /* [tile]; [levels][tile] */
+    struct rn_leaf_tree tree;  /* of a block */
 };
 
 static int list_length(const struct job *j) { return RN_MAX(POSITIONS, j->shape.Q); }
@@ -54,8 +56,8 @@ static size_t carve(const struct job *j, struct scratch *s, char *base)
     s->list = rn_carve(&w, list * sizeof *s->list);
     s->edge = rn_carve(&w, j->pass.pixels > 1 ? list * (size_t)j->taps.run * sizeof(float) : 0);
     s->dy = rn_carve(&w, list * rn_round_up((size_t)j->cols, nr) * sizeof(float));
-    s->leaf = rn_carve(&w, j->tile * sizeof(float));
-    s->node = rn_carve(&w, j->tile * (size_t)j->levels * sizeof(float));
+    float *nodes = rn_carve(&w, rn_leaf_tree_floats(j->tile, j->block) * sizeof(float));
+    s->tree = rn_leaf_tree(nodes, j->tile, j->block);
     return w.used;
 }
 
@@ -91,9 +93,9 @@ static void cut_leaves(struct job *j)
     while (threads > 1 && j->tiles * parts < TASKS * threads && parts < j->leaves &&
            2 * (size_t)(parts * j->tiles) * j->tile * sizeof(float) <= RESULT_BYTES)
         parts *= 2;
+    j->parts = parts;
     for (j->block = 1; j->block * parts < j->leaves;) j->block *= 2;
     j->blocks = rn_ceil_div(j->leaves, j->block);
-    for (int n = j->block; n; n /= 2) j->levels++;
 }
 
 /* Everything but the pointers, from the shape alone. */
@@ -111,7 +113,7 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 
 static size_t result_floats(const struct job *j)
 {
-    return (size_t)j->blocks * (size_t)j->tiles * j->tile;
+    return (size_t)j->parts * (size_t)j->tiles * j->tile;
 }
 
 size_t rn_conv_weights_workspace(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
@@ -240,16 +242,6 @@ static size_t list_positions(const struct job *j, const struct scratch *s, const
     return (size_t)(at - s->list);
 }
 
-/* Adds the sums of leaf i in c to the tree, kept as a binary counter: node l holds 2^l leaves. */
-static void add_leaf(const struct job *j, const struct scratch *s, int i, float *c, size_t at, size_t n)
-{
-    for (int level = 0; i >> level & 1; level++) {
-        bool last = !(i >> (level + 1) & 1);
-        float *dst = last ? s->node + (size_t)(level + 1) * j->tile + at : c;
-        j->cpu->kernels->sum(dst, s->node + (size_t)level * j->tile + at, c, n);
-    }
-}
-
 /* What the next chunk reads of a tensor: so many pixels `stride` bytes apart, so many bytes of each; asked
  * for line by line, a line of all pixels after the other. */
 struct stream { const char *from; size_t stride, bytes, line; int64_t pixels, pixel; };
@@ -295,7 +287,7 @@ static struct ahead look_ahead(const struct job *j, const struct tile *t, const 
         stream(j->ddst + dy + t->group * j->pass.cols + t->col0, f->K, t->col1 - t->col0, rows * f->Q) };
 }
 
-/* One tap of the tile through one chunk of leaf i of the block.  An even leaf is node 0. */
+/* One tap of the tile through one chunk of leaf i of the block. */
 static void multiply(const struct job *j, const struct tile *t, const struct scratch *s,
                      const struct chunk *c, int i, int tap, struct ahead *ahead)
 {
@@ -303,12 +295,13 @@ static void multiply(const struct job *j, const struct tile *t, const struct scr
     struct strip strip = first_strip(j, t, tap);
     do {
         const struct rn_outer_tile *k = strip.kernel;
-        float *sums = (i & 1 ? s->leaf : s->node) + strip.at;
-        if (i & 1 && c->first && c->last) sums = s->leaf; /* no need to keep it: stay in the first cache */
+        float *sums = rn_leaf_slot(&s->tree, i) + strip.at;
+        if (i & 1 && c->first && c->last) sums -= strip.at; /* no need to keep it: stay in the first cache */
         k->run(s->list, count, (size_t)(t->group * j->pass.run + strip.row),
                (size_t)(strip.col - t->col0) * (size_t)list_length(j), sums, c->first,
                lines_ahead(ahead, s, count));
-        if (c->last) add_leaf(j, s, i, sums, strip.at, (size_t)k->mr * (size_t)k->nr);
+        if (c->last)
+            rn_leaf_add(j->cpu->kernels, &s->tree, i, sums, strip.at, (size_t)k->mr * (size_t)k->nr);
     } while (next_strip(j, t, &strip));
 }
 
@@ -329,19 +322,6 @@ static void leaf_sums(const struct job *j, const struct tile *t, const struct sc
     } while (!c.last);
 }
 
-/* The sums of a block of `leaves`: what is left over in the counter is folded from the newest to the oldest. */
-static float *fold(const struct job *j, const struct scratch *s, int leaves)
-{
-    float *sums = NULL;
-    for (int level = 0; level < j->levels; level++) {
-        float *node = s->node + (size_t)level * j->tile;
-        if (!(leaves >> level & 1)) continue;
-        if (sums) j->cpu->kernels->sum(node, node, sums, j->tile);
-        sums = node;
-    }
-    return sums;
-}
-
 /* -- results ---------------------------------------------------------------------------------------- */
 
 static float *result(const struct job *j, int block, int tile)
@@ -358,19 +338,17 @@ static void tile_task(void *arg, int64_t task, int worker)
     struct scratch s;
     carve(j, &s, j->workspace + (size_t)worker * j->worker_bytes);
     for (int i = 0; i < leaves; i++) leaf_sums(j, &t, &s, first + i, i);
-    memcpy(result(j, block, t.index), fold(j, &s, leaves), j->tile * sizeof(float));
+    const float *sums = rn_leaf_total(j->cpu->kernels, &s.tree, leaves, j->tile);
+    memcpy(result(j, block, t.index), sums, j->tile * sizeof(float));
 }
 
 /* The sums of one strip and tap, all blocks folded by the tree into the first. */
 static const float *fold_blocks(const struct job *j, const struct tile *t, const struct strip *s)
 {
-    for (int step = 1; step < j->blocks; step *= 2)
-        for (int i = 0; i + step < j->blocks; i += 2 * step) {
-            float *left = result(j, i, t->index) + s->at;
-            j->cpu->kernels->sum(left, left, result(j, i + step, t->index) + s->at,
-                                 (size_t)s->kernel->mr * (size_t)s->kernel->nr);
-        }
-    return result(j, 0, t->index) + s->at;
+    float *sums = result(j, 0, t->index) + s->at;
+    rn_leaf_fold(j->cpu->kernels, sums, j->blocks, (size_t)j->tiles * j->tile,
+                 (size_t)s->kernel->mr * (size_t)s->kernel->nr);
+    return sums;
 }
 
 /* A strip to its places in OIHW, tap[i] its sums of tap i.  Of merged groups, only the blocks on the diagonal

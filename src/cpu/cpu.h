@@ -51,8 +51,8 @@ struct rn_tap {
 struct rn_finish { const float *bias, *scale, *shift, *add; bool relu; };
 
 /* Which gradients a ReLU behind batch norm lets pass (A18): those where its output y is not <= 0; with y
- * NULL those where F(fma(x, a, b)) is not; with all NULL every one. */
-struct rn_bn_mask { const float *y, *a, *b; };
+ * NULL those where F(fma(x, a, b)), as it would be stored, is not; with all NULL every one. */
+struct rn_bn_mask { const void *y; const float *a, *b; };
 
 /* The transforms of F(4x4, 3x3) (A35, A36) for all channels of one tile; a point is a plane, and planes are
  * `plane` floats apart.  `pixel` points at channel 0 of the pixels of a patch or tile, row by row. */
@@ -95,9 +95,42 @@ struct rn_depthwise_kernels {
     void (*weights)(float *sums, int R, int S, const struct rn_depthwise_band *b);
 };
 
-/* Pixels of a map: `rows` of them `pitch` floats apart, each of `cols` pixels `step` floats apart.  Max-pool
+/* Pixels of a map: `rows` of them `pitch` elements apart, each of `cols` pixels `step` apart.  Max-pool
  * numbers them: the first is `tap`, and it is `down` and `right` more in the next row and column. */
 struct rn_grid { int rows, cols; size_t pitch, step; int tap, down, right; };
+
+/* The loops over tensors, for one type of element: float (fp32), or bf16, where Q follows F (A32).  `n`
+ * counts elements, as do all distances. */
+struct rn_tensor_kernels {
+    size_t bytes; /* of an element */
+    /* A17: s += x, q += x x over rows of C channels.  Vectors of channels, here and below, are padded to a
+     * multiple of RN_PAD. */
+    void (*bn_sums)(double *s, double *q, const void *x, size_t rows, size_t C);
+    /* the same of g and g x, where the mask lets g pass, else of 0 */
+    void (*bn_backward_sums)(double *s, double *q, const void *g, const void *x,
+                             const struct rn_bn_mask *mask, size_t rows, size_t C);
+    /* dst = F(fma(x, a, b)) and what follows it; stream: dst is none of the inputs and not read soon */
+    void (*bn_apply)(void *dst, const void *src, const void *add, const float *a, const float *b,
+                     size_t rows, size_t C, size_t ld, enum rn_post post, bool stream);
+    /* dsrc = F(fma(a, g, fma(b, x, c))), or F(g a) when b is NULL, g masked; dadd, if not NULL, = F(g) */
+    void (*bn_gradient)(void *dsrc, void *dadd, const void *g, const void *x,
+                        const struct rn_bn_mask *mask, const float *a, const float *b, const float *c,
+                        size_t rows, size_t C, bool stream);
+    /* A19, of n channels: the largest of a grid at src and the number of its pixel; the sum of those of a
+     * grid whose index is their number.  A20: the sum of all divided by count. */
+    void (*max_of)(void *dst, uint8_t *index, const void *src, const struct rn_grid *g, size_t n);
+    void (*sum_chosen)(void *dst, const void *src, const uint8_t *index, const struct rn_grid *g,
+                       size_t n);
+    void (*mean_of)(void *dst, const void *src, const struct rn_grid *g, int count, size_t n);
+    bool (*finite)(const void *src, size_t n); /* A7: none is Inf or NaN */
+    void (*relu)(void *dst, const void *src, size_t n);
+    void (*relu_gradient)(void *dsrc, const void *ddst, const void *dst, size_t n);
+    void (*add)(void *dst, const void *a, const void *b, size_t n);
+    /* A21: dst = F(lerp(ly, lerp(lx, a, b), lerp(lx, c, d))) of the corners a, b, c, d */
+    void (*bilinear)(void *dst, const void *const corner[4], float lx, float ly, size_t n);
+    void (*axpy)(float *acc, float w, const void *x, size_t n); /* acc = fma(w, x, acc), no F */
+    void (*from_floats)(void *dst, const float *src, size_t n); /* dst = F(src) */
+};
 
 /* One instruction set: micro-kernels and the loops that a vector unit helps.  `n` counts floats. */
 struct rn_kernels {
@@ -121,41 +154,17 @@ struct rn_kernels {
                          size_t rows);
     /* dst[r*stride + i] = F(src[i][r]), or +0 where src[i] is NULL, for the same r and i */
     void (*transpose_from)(float *dst, size_t stride, const float *const *src, int n, size_t rows);
-    /* A17: s += x, q += x x over rows of C channels, ld apart.  Vectors of channels, here and below, are
-     * padded to a multiple of RN_PAD. */
-    void (*bn_sums)(double *s, double *q, const float *x, size_t rows, size_t C, size_t ld);
-    /* the same of g and g x, where the mask lets g pass, else of 0 */
-    void (*bn_backward_sums)(double *s, double *q, const float *g, const float *x,
-                             const struct rn_bn_mask *mask, size_t rows, size_t C);
     /* A11 over count rows of n doubles, `stride` apart, into the first; n is a multiple of RN_PAD */
     void (*bn_tree)(double *v, int64_t count, size_t stride, size_t n);
-    /* dst = F(fma(x, a, b)) and what follows it; stream: dst is none of the inputs and not read soon */
-    void (*bn_apply)(float *dst, const float *src, const float *add, const float *a, const float *b,
-                     size_t rows, size_t C, size_t ld, enum rn_post post, bool stream);
-    /* dsrc = F(fma(a, g, fma(b, x, c))), or F(g a) when b is NULL, g masked; dadd, if not NULL, = F(g) */
-    void (*bn_gradient)(float *dsrc, float *dadd, const float *g, const float *x,
-                        const struct rn_bn_mask *mask, const float *a, const float *b, const float *c,
-                        size_t rows, size_t C, bool stream);
-    /* A19, of n channels: the largest of a grid at src and the number of its pixel; the sum of those of a
-     * grid whose index is their number.  A20: the sum of all divided by count. */
-    void (*max_of)(float *dst, uint8_t *index, const float *src, const struct rn_grid *g, size_t n);
-    void (*sum_chosen)(float *dst, const float *src, const uint8_t *index, const struct rn_grid *g,
-                       size_t n);
-    void (*mean_of)(float *dst, const float *src, const struct rn_grid *g, int count, size_t n);
-    bool (*finite)(const float *src, size_t n); /* A7: none is Inf or NaN */
-    void (*relu)(float *dst, const float *src, size_t n);
-    void (*relu_gradient)(float *dsrc, const float *ddst, const float *dst, size_t n);
-    void (*add)(float *dst, const float *a, const float *b, size_t n);
-    /* acc = fma(w, x, acc), no F */
-    void (*axpy)(float *acc, float w, const float *x, size_t n);
-    /* A21: dst = F(lerp(ly, lerp(lx, a, b), lerp(lx, c, d))) */
-    void (*bilinear)(float *dst, const float *a, const float *b, const float *c, const float *d,
-                     float lx, float ly, size_t n);
     void (*sgd)(float *w, float *v, const float *g, size_t n, const struct rn_sgd *hp);
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,
                   const struct rn_adamw *hp);
     struct rn_winograd_kernels winograd;
     struct rn_depthwise_kernels depthwise;
+    const struct rn_tensor_kernels *fp32, *bf16; /* the loops over tensors of either */
+    /* those of the bf16 numerics, each in a header of its own */
+    const struct rn_bf16_conv_kernels *bf16_conv;
+    const struct rn_bf16_wgrad_kernels *bf16_wgrad;
 };
 
 extern const struct rn_kernels rn_kernels_avx512, rn_kernels_avx2, rn_kernels_neon,
@@ -170,10 +179,18 @@ const char *rn_isa_name(int i);
 struct rn_cpu {
     int threads;
     const struct rn_kernels *kernels;
+    const struct rn_tensor_kernels *tensor; /* those of the kernels that its numerics want */
     const char *isa;
     bool winograd; /* numerics fp32-winograd: convolutions by A34-A36 where their shape says so */
+    bool amx;      /* numerics bf16: convolutions on the tile unit */
     bool im2col;   /* RESNET_CONV=im2col: the textbook's convolution, same bits, for comparison */
 };
+
+/* Element i of a tensor; NULL stays NULL. */
+static inline void *rn_element(const struct rn_cpu *cpu, const void *tensor, size_t i)
+{
+    return tensor ? (char *)tensor + i * cpu->tensor->bytes : NULL;
+}
 
 /* -- positions and their tree (A11) ----------------------------------------------------------- */
 

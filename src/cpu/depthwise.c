@@ -10,6 +10,7 @@
 #include "cpu/depthwise.h"
 
 #include "cpu/conv.h"
+#include "cpu/leaf_tree.h"
 
 #define TASK_FLOATS (32 << 10) /* of dst, at least */
 #define BAND_FLOATS (6 << 10) /* of a vector's x in a band: several are a fraction of a second-level cache */
@@ -222,15 +223,10 @@ static void leaf_task(void *arg, int64_t task, int worker)
 static void tree_task(void *arg, int64_t task, int worker)
 {
     const struct gradient *g = arg;
-    size_t stride = (size_t)g->vectors * g->sums;
     float *leaf = g->leaf + (size_t)task * g->sums;
     int lanes = g->cpu->kernels->lanes, taps = g->shape.R * g->shape.S;
     (void)worker;
-    for (int step = 1; step < g->leaves; step *= 2)
-        for (int i = 0; i + step < g->leaves; i += 2 * step) {
-            float *left = leaf + (size_t)i * stride;
-            g->cpu->kernels->sum(left, left, left + (size_t)step * stride, g->sums);
-        }
+    rn_leaf_fold(g->cpu->kernels, leaf, g->leaves, (size_t)g->vectors * g->sums, g->sums);
     int first = RN_MIN((int)task * lanes, g->shape.C - lanes); /* the last vector ends with the last channel */
     for (int c = (int)task * lanes; c < first + lanes; c++)
         for (int t = 0; t < taps; t++) g->dweights[c * taps + t] = rn_store(leaf[t * lanes + c - first]);

@@ -1,16 +1,15 @@
 /*
  * isa.c - the list of instruction sets, best first, and which of them this CPU has.
  *
- * A name caps what is used; nothing else of the program looks at the CPU.  `amx` is a name for
- * later numerics: fp32 runs on it as avx512 does.
+ * A name caps what is used; nothing else of the program looks at the CPU.  `amx` is the tile unit of
+ * the bf16 numerics (amx.h) beside avx512; fp32 runs on it as avx512 does and takes it by name only.
  */
+#include "cpu/amx.h"
 #include "cpu/cpu.h"
 
 #include "base/text.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
-
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2") &&
                              __builtin_cpu_supports("fma"); }
 
@@ -20,16 +19,7 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
 
-/* Leaf 7: AMX-TILE is bit 24 of EDX, AMX-BF16 bit 22; the system saves tiles if XCR0 has bits 17,
- * 18. */
-static bool has_amx(void)
-{
-    unsigned a, b, c, d, low, high;
-    if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-    if (!(d >> 24 & 1) || !(d >> 22 & 1)) return false;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & 0x60000u) == 0x60000u;
-}
+static bool has_amx(void) { return has_avx512() && !rn_amx_absence(); }
 #endif
 
 static bool always(void) { return true; }
@@ -74,8 +64,10 @@ rn_status rn_isa_find(const struct rn_kernels **kernels, const char **name, cons
     rn_status status = rn_text_status(&list);
     if (!status) {
         char shown[64];
-        status = rn_fail(RN_EUSAGE, "instruction set '%s' is not one of this CPU's: %s",
-                         rn_printable(shown, sizeof shown, wanted, strlen(wanted)), list.data);
+        bool amx = !strcmp(wanted, "amx");
+        status = rn_fail(RN_EUSAGE, "instruction set '%s' is not one of this CPU's: %s%s%s",
+                         rn_printable(shown, sizeof shown, wanted, strlen(wanted)), list.data,
+                         amx ? "; amx: " : "", amx ? rn_amx_absence() : "");
     }
     rn_text_free(&list);
     return status;

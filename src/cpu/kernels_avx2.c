@@ -1,5 +1,7 @@
 /* kernels_avx2.c - the AVX2 + FMA instance: 16 registers of 8 floats.  Intel Haswell (2013) and AMD
  * Zen (2017) onwards. */
+#include "cpu/bf16_conv.h"
+#include "cpu/bf16_wgrad.h"
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
 #include "ref/winograd.h"
@@ -23,7 +25,14 @@
         __m128i words = _mm_packus_epi32(low, _mm256_extracti128_si256((__m256i)(v), 1));         \
         _mm_storel_epi64((void *)(p), _mm_packus_epi16(words, words));                            \
     } while (0)
+#define VHALVES(p) _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(p)))
+#define VSTOREHALVES(p, v)                                                                        \
+    _mm_storeu_si128((void *)(p), _mm_packus_epi32(_mm256_castsi256_si128((__m256i)(v)),          \
+                                                   _mm256_extracti128_si256((__m256i)(v), 1)))
 #define VSTREAM(p, v) _mm256_stream_ps(p, v)
+#define VSTREAMHALVES(p, v)                                                                       \
+    _mm_stream_si128((void *)(p), _mm_packus_epi32(_mm256_castsi256_si128((__m256i)(v)),          \
+                                                   _mm256_extracti128_si256((__m256i)(v), 1)))
 #define VFENCE() _mm_sfence()
 #define VSET1(x) _mm256_set1_ps(x)
 #define VFMA(x, y, z) _mm256_fmadd_ps(x, y, z)

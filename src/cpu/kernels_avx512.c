@@ -1,5 +1,7 @@
 /* kernels_avx512.c - the AVX-512 instance: 32 registers of 16 floats.  Intel Skylake-SP (2017) and
  * AMD Zen 4 (2022) onwards. */
+#include "cpu/bf16_conv.h"
+#include "cpu/bf16_wgrad.h"
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
 #include "ref/winograd.h"
@@ -18,7 +20,10 @@
 #define VSTORE(p, v) _mm512_storeu_ps(p, v)
 #define VBYTES(p) _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(p)))
 #define VSTOREBYTES(p, v) _mm_storeu_si128((void *)(p), _mm512_cvtepi32_epi8((__m512i)(v)))
+#define VHALVES(p) _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(p)))
+#define VSTOREHALVES(p, v) _mm256_storeu_si256((void *)(p), _mm512_cvtepi32_epi16((__m512i)(v)))
 #define VSTREAM(p, v) _mm512_stream_ps(p, v)
+#define VSTREAMHALVES(p, v) _mm256_stream_si256((void *)(p), _mm512_cvtepi32_epi16((__m512i)(v)))
 #define VFENCE() _mm_sfence()
 #define VSET1(x) _mm512_set1_ps(x)
 #define VFMA(x, y, z) _mm512_fmadd_ps(x, y, z)

@@ -1,5 +1,7 @@
 /* kernels_neon.c - the AArch64 instance: 32 registers of 4 floats; fused multiply-add and
  * subnormals are part of the base architecture. */
+#include "cpu/bf16_conv.h"
+#include "cpu/bf16_wgrad.h"
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
 #include "ref/winograd.h"
@@ -20,7 +22,10 @@
 #define VSTOREBYTES(p, v)                                                                         \
     ((p)[0] = (uint8_t)(v)[0], (p)[1] = (uint8_t)(v)[1], (p)[2] = (uint8_t)(v)[2],               \
      (p)[3] = (uint8_t)(v)[3])
+#define VHALVES(p) vmovl_u16(vld1_u16(p))
+#define VSTOREHALVES(p, v) vst1_u16(p, vmovn_u32((uint32x4_t)(v)))
 #define VSTREAM(p, v) VSTORE(p, v)
+#define VSTREAMHALVES(p, v) VSTOREHALVES(p, v)
 #define VFENCE() ((void)0)
 #define VSET1(x) vdupq_n_f32(x)
 #define VFMA(x, y, z) vfmaq_f32(z, x, y)

@@ -6,6 +6,8 @@
  * without branches so that it still runs on whatever vectors there are; about a tenth of the speed
  * of hardware.
  */
+#include "cpu/bf16_conv.h"
+#include "cpu/bf16_wgrad.h"
 #include "cpu/cpu.h"
 #include "cpu/unroll.h"
 #include "ref/winograd.h"
@@ -101,7 +103,12 @@ static inline vec4 vfma(vec4 x, vec4 y, vec4 z)
 #define VSTOREBYTES(p, v)                                                                         \
     ((p)[0] = (uint8_t)(v)[0], (p)[1] = (uint8_t)(v)[1], (p)[2] = (uint8_t)(v)[2],               \
      (p)[3] = (uint8_t)(v)[3])
+#define VHALVES(p) ((vint){ (p)[0], (p)[1], (p)[2], (p)[3] })
+#define VSTOREHALVES(p, v)                                                                        \
+    ((p)[0] = (uint16_t)(v)[0], (p)[1] = (uint16_t)(v)[1], (p)[2] = (uint16_t)(v)[2],            \
+     (p)[3] = (uint16_t)(v)[3])
 #define VSTREAM(p, v) VSTORE(p, v)
+#define VSTREAMHALVES(p, v) VSTOREHALVES(p, v)
 #define VFENCE() ((void)0)
 #define VSET1(x) ((vec4){ x, x, x, x })
 #define VFMA(x, y, z) vfma(x, y, z)

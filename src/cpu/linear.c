@@ -1,5 +1,5 @@
-/* linear.c - the linear layer as a 1x1 convolution on 1x1 maps (A16); weights are packed at each
- * call. */
+/* linear.c - the linear layer as a 1x1 convolution on 1x1 maps (A16); its data
+ * gradient packs the weights at each call. */
 #include "cpu/conv.h"
 #include "cpu/slots.h"
 
@@ -9,11 +9,10 @@ static struct rn_conv_shape as_conv(const struct rn_linear_shape *s)
                                    .P = 1, .Q = 1, .stride = 1, .groups = 1 };
 }
 
-/* The packed weights come first in the workspace. */
+/* The weights packed for the gradient come first in the workspace. */
 static size_t packed_bytes(void *dev, const struct rn_conv_shape *s)
 {
-    return rn_round_up(RN_MAX(rn_cpu_conv2d_packed_bytes(dev, s, RN_PASS_FORWARD),
-                              rn_cpu_conv2d_packed_bytes(dev, s, RN_PASS_BACKWARD_DATA)), 64);
+    return rn_round_up(rn_cpu_conv2d_packed_bytes(dev, s, RN_PASS_BACKWARD_DATA), 64);
 }
 
 size_t rn_cpu_linear_workspace(void *dev, const struct rn_linear_shape *s)
@@ -22,16 +21,14 @@ size_t rn_cpu_linear_workspace(void *dev, const struct rn_linear_shape *s)
     return packed_bytes(dev, &c) + rn_cpu_conv2d_workspace(dev, &c);
 }
 
-void rn_cpu_linear_forward(void *dev, float *dst, const float *src, const float *weights,
+void rn_cpu_linear_forward(void *dev, float *dst, const void *src, const void *packed,
                            const float *bias, const struct rn_linear_shape *s, void *workspace)
 {
     struct rn_conv_shape c = as_conv(s);
-    rn_cpu_conv2d_pack(dev, workspace, weights, &c, RN_PASS_FORWARD);
-    rn_cpu_conv2d_forward(dev, dst, src, workspace, bias, &c,
-                          (char *)workspace + packed_bytes(dev, &c));
+    rn_cpu_conv2d_forward(dev, dst, src, packed, bias, &c, workspace);
 }
 
-void rn_cpu_linear_backward_data(void *dev, float *dsrc, const float *ddst, const float *weights,
+void rn_cpu_linear_backward_data(void *dev, void *dsrc, const float *ddst, const float *weights,
                                  const struct rn_linear_shape *s, void *workspace)
 {
     struct rn_conv_shape c = as_conv(s);
@@ -40,7 +37,7 @@ void rn_cpu_linear_backward_data(void *dev, float *dsrc, const float *ddst, cons
                                 (char *)workspace + packed_bytes(dev, &c));
 }
 
-void rn_cpu_linear_backward_weights(void *dev, float *dweights, float *dbias, const float *src,
+void rn_cpu_linear_backward_weights(void *dev, float *dweights, float *dbias, const void *src,
                                     const float *ddst, const struct rn_linear_shape *s,
                                     void *workspace)
 {

@@ -9,12 +9,12 @@
 #include "cpu/slots.h"
 
 struct job {
-    const struct rn_kernels *kernels;
+    const struct rn_cpu *cpu;
     const struct rn_pool_shape *shape;
-    float *dst;
+    void *dst;
     uint8_t *taken;        /* maxpool forward */
     const uint8_t *index;  /* maxpool backward */
-    const float *src;
+    const void *src;
 };
 
 /* Taps or windows begin ... end-1. */
@@ -59,11 +59,12 @@ static void forward_task(void *arg, int64_t row, int worker)
         struct span t = taps(q, s->S, s->W, s);
         struct rn_grid g = grid(r, t, s->W, s->C);
         size_t out = at(n, p, q, s->P, s->Q, s->C);
-        const float *x = j->src + at(n, p * s->stride - s->pad + r.begin,
-                                     q * s->stride - s->pad + t.begin, s->H, s->W, s->C);
+        void *y = rn_element(j->cpu, j->dst, out);
+        const void *x = rn_element(j->cpu, j->src, at(n, p * s->stride - s->pad + r.begin,
+                                                      q * s->stride - s->pad + t.begin, s->H, s->W, s->C));
         g.tap = r.begin * s->S + t.begin, g.down = s->S, g.right = 1;
-        if (j->taken) j->kernels->max_of(j->dst + out, j->taken + out, x, &g, (size_t)s->C);
-        else j->kernels->mean_of(j->dst + out, x, &g, s->R * s->S, (size_t)s->C);
+        if (j->taken) j->cpu->tensor->max_of(y, j->taken + out, x, &g, (size_t)s->C);
+        else j->cpu->tensor->mean_of(y, x, &g, s->R * s->S, (size_t)s->C);
     }
 }
 
@@ -79,46 +80,40 @@ static void backward_task(void *arg, int64_t row, int worker)
     for (int w = 0; w < s->W; w++) {
         struct span qs = windows(w, s->S, s->Q, s);
         struct rn_grid g = grid(ps, qs, s->Q, s->C);
-        float *dx = j->dst + at(n, h, w, s->H, s->W, s->C);
         size_t out = at(n, ps.begin, qs.begin, s->P, s->Q, s->C);
+        void *dx = rn_element(j->cpu, j->dst, at(n, h, w, s->H, s->W, s->C));
+        const void *dy = rn_element(j->cpu, j->src, out);
         g.tap = (h + s->pad - ps.begin * s->stride) * s->S + w + s->pad - qs.begin * s->stride;
         g.down = -s->stride * s->S, g.right = -s->stride;
-        if (j->index)
-            j->kernels->sum_chosen(dx, j->src + out, j->index + out, &g, (size_t)s->C);
-        else
-            j->kernels->mean_of(dx, j->src + out, &g, s->R * s->S, (size_t)s->C);
+        if (j->index) j->cpu->tensor->sum_chosen(dx, dy, j->index + out, &g, (size_t)s->C);
+        else j->cpu->tensor->mean_of(dx, dy, &g, s->R * s->S, (size_t)s->C);
     }
 }
 
-void rn_cpu_maxpool_forward(void *dev, float *dst, uint8_t *index, const float *src,
+void rn_cpu_maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src,
                             const struct rn_pool_shape *s)
 {
-    const struct rn_cpu *cpu = dev;
-    struct job j = { .kernels = cpu->kernels, .shape = s, .dst = dst, .taken = index, .src = src };
-    rn_parallel(cpu->threads, (int64_t)s->N * s->P, forward_task, &j);
+    struct job j = { .cpu = dev, .shape = s, .dst = dst, .taken = index, .src = src };
+    rn_parallel(j.cpu->threads, (int64_t)s->N * s->P, forward_task, &j);
 }
 
-void rn_cpu_maxpool_backward(void *dev, float *dsrc, const float *ddst, const uint8_t *index,
+void rn_cpu_maxpool_backward(void *dev, void *dsrc, const void *ddst, const uint8_t *index,
                              const struct rn_pool_shape *s)
 {
-    const struct rn_cpu *cpu = dev;
-    struct job j = { .kernels = cpu->kernels, .shape = s, .dst = dsrc, .index = index, .src = ddst };
-    rn_parallel(cpu->threads, (int64_t)s->N * s->H, backward_task, &j);
+    struct job j = { .cpu = dev, .shape = s, .dst = dsrc, .index = index, .src = ddst };
+    rn_parallel(j.cpu->threads, (int64_t)s->N * s->H, backward_task, &j);
 }
 
-void rn_cpu_avgpool_forward(void *dev, float *dst, const float *src, const struct rn_pool_shape *s)
+void rn_cpu_avgpool_forward(void *dev, void *dst, const void *src, const struct rn_pool_shape *s)
 {
-    const struct rn_cpu *cpu = dev;
-    struct job j = { .kernels = cpu->kernels, .shape = s, .dst = dst, .src = src };
-    rn_parallel(cpu->threads, (int64_t)s->N * s->P, forward_task, &j);
+    struct job j = { .cpu = dev, .shape = s, .dst = dst, .src = src };
+    rn_parallel(j.cpu->threads, (int64_t)s->N * s->P, forward_task, &j);
 }
 
-void rn_cpu_avgpool_backward(void *dev, float *dsrc, const float *ddst,
-                             const struct rn_pool_shape *s)
+void rn_cpu_avgpool_backward(void *dev, void *dsrc, const void *ddst, const struct rn_pool_shape *s)
 {
-    const struct rn_cpu *cpu = dev;
-    struct job j = { .kernels = cpu->kernels, .shape = s, .dst = dsrc, .src = ddst };
-    rn_parallel(cpu->threads, (int64_t)s->N * s->H, backward_task, &j);
+    struct job j = { .cpu = dev, .shape = s, .dst = dsrc, .src = ddst };
+    rn_parallel(j.cpu->threads, (int64_t)s->N * s->H, backward_task, &j);
 }
 
 /* One window as large as the map. */
@@ -127,14 +122,14 @@ static struct rn_pool_shape whole(const struct rn_pool_shape *s)
     return (struct rn_pool_shape){ s->N, s->C, s->H, s->W, s->H, s->W, 1, 1, 1, 0 };
 }
 
-void rn_cpu_global_avgpool_forward(void *dev, float *dst, const float *src,
+void rn_cpu_global_avgpool_forward(void *dev, void *dst, const void *src,
                                    const struct rn_pool_shape *s)
 {
     struct rn_pool_shape w = whole(s);
     rn_cpu_avgpool_forward(dev, dst, src, &w);
 }
 
-void rn_cpu_global_avgpool_backward(void *dev, float *dsrc, const float *ddst,
+void rn_cpu_global_avgpool_backward(void *dev, void *dsrc, const void *ddst,
                                     const struct rn_pool_shape *s)
 {
     struct rn_pool_shape w = whole(s);

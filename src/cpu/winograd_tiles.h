@@ -24,8 +24,7 @@ static inline int rn_tiles_per_map(const struct rn_tiles *t) { return t->rows * 
 /* The pixels of extent x extent from `before` rows above and columns left of tile t on; those outside
  * the map are `zeros` [C]. */
 static inline void rn_tile_pixels(const float **pixel, const struct rn_tiles *t, int64_t tile,
-                                  int before,
-                                  int extent, const float *src, const float *zeros)
+                                  int before, int extent, const float *src, const float *zeros)
 {
     int64_t n = tile / rn_tiles_per_map(t), i = tile / t->cols % t->rows, j = tile % t->cols;
     int h0 = (int)i * TILE - before, w0 = (int)j * TILE - before;
@@ -37,7 +36,7 @@ static inline void rn_tile_pixels(const float **pixel, const struct rn_tiles *t,
 }
 
 /* Transformed patches, V[block of channels][point][tile][width]: what is read together lies together.
- *  The last block may be narrower, but holds whole vectors. */
+ * The last block may be narrower, but holds whole vectors. */
 struct rn_patches { float *v; int64_t tiles; int C, width; };
 
 /* Floats from plane to plane; never a multiple of a page, which would put every plane into the same few

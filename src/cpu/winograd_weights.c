@@ -3,7 +3,7 @@
  *
  * Leaf by leaf (8 images) patches of x and tiles of dy are transformed to V[block][point][tile][c] and
  * Z[panel][point][tile][nr]; at each point V'Z is a GEMM whose k are the tiles of the leaf; its inverse
- * transform is the leaf's 3x3 filters, which go into a binary counter of tree nodes (A11).  dW is cut
+ * transform is the leaf's 3x3 filters, which go into the tree of A11 (leaf_tree.h).  dW is cut
  * into regions, a block of c by one panel of k, and everything after the transforms is done region by
  * region, so no thread holds a part of another's sum.
  *
@@ -11,6 +11,7 @@
  * takes one region through all of them while its products stay in the cache.  Large maps have many: a
  * leaf is taken in pieces, and a task is one point of one region, whose V and Z are read only once.
  */
+#include "cpu/leaf_tree.h"
 #include "cpu/winograd_tiles.h"
 
 #define REGION_ROWS 48           /* at most: with a panel of 64, 36 points are 442 KB */
@@ -19,10 +20,6 @@
 #define PIECE 256                /* tiles of a large leaf transformed at once */
 #define WAVE_BYTES (20u << 20)   /* of V and Z of a wave */
 #define TILES_EACH 8             /* transformed by one task */
-
-/* Sums of leaves as a binary counter: node l is the sum of 2^l leaves, `floats` long; the last node is
- * the spare. */
-struct counter { float *node; size_t floats; int levels; };
 
 struct job {
     const struct rn_cpu *cpu;
@@ -41,7 +38,7 @@ struct job {
     const float *src, *ddst;
     float *dweights, *zeros, *z;
     float *m;                    /* large: the products of every region */
-    float *nodes;                /* the counter of waves of every region */
+    float *nodes;                /* the tree of waves of every region */
     char *workspace;             /* of all workers */
     size_t worker_bytes;
 };
@@ -55,56 +52,6 @@ static struct region region(const struct job *j, int64_t i)
     r.rows = RN_MIN(j->v.width, j->x.C - r.c0);
     r.panel = rn_gemm_panel(j->cpu->kernels, j->dy.C, (int)(i % j->panels));
     return r;
-}
-
-static int levels(int64_t leaves)
-{
-    int count = 1;
-    while (leaves >> count) count++;
-    return count;
-}
-
-/* -- the binary counter ------------------------------------------------------------------------- */
-
-static size_t counter_floats(size_t floats, int64_t leaves)
-{
-    return floats * (size_t)(levels(leaves) + 1);
-}
-
-static struct counter counter(float *node, size_t floats, int64_t leaves)
-{
-    return (struct counter){ node, floats, levels(leaves) };
-}
-
-static float *node(const struct counter *c, int level) { return c->node + (size_t)level * c->floats; }
-
-/* Where leaf i is to be put. */
-static float *counter_slot(const struct counter *c, int64_t i)
-{
-    return node(c, i & 1 ? c->levels : 0);
-}
-
-/* Carries leaf i, now in its slot, upwards. */
-static void counter_add(const struct rn_kernels *k, const struct counter *c, int64_t i, size_t n)
-{
-    float *spare = node(c, c->levels);
-    for (int level = 0; i >> level & 1; level++) {
-        bool last = !(i >> (level + 1) & 1);
-        k->sum(last ? node(c, level + 1) : spare, node(c, level), spare, n);
-    }
-}
-
-/* The sum of all leaves: what is left over is folded from the newest to the oldest. */
-static const float *counter_total(const struct rn_kernels *k, const struct counter *c,
-                                  int64_t leaves, size_t n)
-{
-    const float *sums = NULL;
-    for (int level = 0; level < c->levels; level++) {
-        if (!(leaves >> level & 1)) continue;
-        if (sums) k->sum(node(c, c->levels), node(c, level), sums, n);
-        sums = sums ? node(c, c->levels) : node(c, level);
-    }
-    return sums;
 }
 
 /* -- transforms --------------------------------------------------------------------------------- */
@@ -169,15 +116,13 @@ static size_t most_m(const struct job *j)
 
 /* Adds the first `count` tiles of a leaf to the products of one point. */
 static void multiply(const struct job *j, const struct region *r, size_t point, int64_t leaf,
-                     int64_t count,
-                     bool begins, float *m)
+                     int64_t count, bool begins, float *m)
 {
     struct rn_patches v = patches(j, leaf);
     const float *a = rn_patch_row(&v, 0, r->c0) + point * rn_patch_plane(&v, r->c0);
     const float *b = z_panel(j, leaf, &r->panel, r->index % j->panels) + point * z_plane(j, &r->panel);
     rn_gemm_strips(&r->panel, (size_t)count, a, 1, (size_t)rn_patch_width(&v, r->c0), b,
-                   m + point * m_plane(r),
-                   r->rows, begins);
+                   m + point * m_plane(r), r->rows, begins);
 }
 
 /* F(sums[tap][c][k]) to their places in OIHW. */
@@ -191,8 +136,8 @@ static void store_region(const struct job *j, const struct region *r, const floa
     }
 }
 
-/* The taps of one point-wise product, as a leaf or a wave of leaves, into the counter of waves; with
- * the last one the region is done. */
+/* The taps of one point-wise product, of a leaf or a wave of leaves, into the tree of waves; with the last
+ * one the region is done. */
 static void add_wave(const struct job *j, const struct region *r, const float *sums)
 {
     const struct rn_kernels *k = j->cpu->kernels;
@@ -201,12 +146,13 @@ static void add_wave(const struct job *j, const struct region *r, const float *s
         store_region(j, r, sums);
         return;
     }
-    struct counter c = counter(j->nodes + (size_t)r->index * counter_floats(j->region_floats * 9,
-                                                                            j->waves),
-                               j->region_floats * 9, j->waves);
-    memcpy(counter_slot(&c, j->wave), sums, n * sizeof(float));
-    counter_add(k, &c, j->wave, n);
-    if (j->wave + 1 == j->waves) store_region(j, r, counter_total(k, &c, j->waves, n));
+    size_t each = rn_leaf_tree_floats(9 * j->region_floats, j->waves);
+    struct rn_leaf_tree tree = rn_leaf_tree(j->nodes + (size_t)r->index * each, 9 * j->region_floats,
+                                            j->waves);
+    float *slot = rn_leaf_slot(&tree, j->wave);
+    memcpy(slot, sums, n * sizeof(float));
+    rn_leaf_add(k, &tree, j->wave, slot, 0, n);
+    if (j->wave + 1 == j->waves) store_region(j, r, rn_leaf_total(k, &tree, j->waves, n));
 }
 
 static void taps(const struct job *j, const struct region *r, float *leaf, const float *m)
@@ -223,14 +169,15 @@ static void region_task(void *arg, int64_t task, int worker)
     size_t n = 9 * (size_t)r.rows * (size_t)r.panel.nr;
     int64_t leaves = (j->count + j->leaf - 1) / j->leaf;
     float *m = (float *)(j->workspace + (size_t)worker * j->worker_bytes);
-    struct counter c = counter(m + most_m(j), 9 * j->region_floats, leaves);
+    struct rn_leaf_tree tree = rn_leaf_tree(m + most_m(j), 9 * j->region_floats, leaves);
     for (int64_t i = 0; i < leaves; i++) {
         int64_t count = RN_MIN(j->leaf, j->count - i * j->leaf);
+        float *leaf = rn_leaf_slot(&tree, i);
         for (size_t p = 0; p < POINTS; p++) multiply(j, &r, p, i, count, true, m);
-        taps(j, &r, counter_slot(&c, i), m);
-        counter_add(k, &c, i, n);
+        taps(j, &r, leaf, m);
+        rn_leaf_add(k, &tree, i, leaf, 0, n);
     }
-    add_wave(j, &r, counter_total(k, &c, leaves, n));
+    add_wave(j, &r, rn_leaf_total(k, &tree, leaves, n));
 }
 
 /* Large leaves: one point of one region, for the tiles that are there. */
@@ -257,8 +204,8 @@ static void leaf_task(void *arg, int64_t task, int worker)
 
 static int64_t tile_floats(const struct job *j)
 {
-    return POINTS * (int64_t)(rn_round_up((size_t)j->x.C, RN_PAD) + rn_gemm_padded(j->cpu->kernels,
-                                                                                   j->dy.C));
+    size_t C = rn_round_up((size_t)j->x.C, RN_PAD);
+    return POINTS * (int64_t)(C + rn_gemm_padded(j->cpu->kernels, j->dy.C));
 }
 
 /* Leaves of a wave: a power of two, so that a wave is a node of the tree. */
@@ -272,10 +219,8 @@ static int64_t wave_leaves(const struct job *j)
 /* Rows of a region: many, but so few that every thread has its share; whole vectors. */
 static int region_rows(const struct job *j)
 {
-    int rows = REGION_ROWS;
-    while (j->small && rows > RN_PAD && rn_ceil_div(j->x.C,
-                                                    rows) * j->panels < TASKS_EACH * j->cpu->threads)
-        rows -= RN_PAD;
+    int rows = REGION_ROWS, tasks = TASKS_EACH * j->cpu->threads;
+    while (j->small && rows > RN_PAD && rn_ceil_div(j->x.C, rows) * j->panels < tasks) rows -= RN_PAD;
     return rows;
 }
 
@@ -303,10 +248,10 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s, 
     j.v.v = rn_carve(&w, sets * rn_patch_floats(&j.v) * sizeof(float));
     j.z = rn_carve(&w, sets * z_floats(&j) * sizeof(float));
     j.m = rn_carve(&w, j.small ? 0 : (size_t)j.regions * most_m(&j) * sizeof(float));
-    size_t nodes = j.waves > 1 ? counter_floats(9 * j.region_floats, j.waves) : 0;
+    size_t nodes = j.waves > 1 ? rn_leaf_tree_floats(9 * j.region_floats, j.waves) : 0;
     j.nodes = rn_carve(&w, (size_t)j.regions * nodes * sizeof(float));
     size_t worker = 9 * j.region_floats;
-    if (j.small) worker = most_m(&j) + counter_floats(worker, wave / leaf);
+    if (j.small) worker = most_m(&j) + rn_leaf_tree_floats(worker, wave / leaf);
     j.worker_bytes = rn_round_up(worker * sizeof(float), 64);
     j.workspace = rn_carve(&w, (size_t)cpu->threads * j.worker_bytes);
     *bytes = w.used;

@@ -32,6 +32,7 @@ static const char *const class_names[] = { "airplane", "automobile", "bird",  "c
  * is what published CIFAR-10 recipes divide by. */
 static const double mean[3] = { 0.4914, 0.4822, 0.4465 }, std[3] = { 0.2023, 0.1994, 0.2010 };
 
+#define FETCH "sh datasets/fetch-cifar10.sh fetches it"
 #define TRAIN_FILES (RN_COUNT(files) - 1)
 
 static bool has_file(const char *folder, const char *name)
@@ -55,15 +56,15 @@ static rn_status check_files(const char *folder)
     if (status != RN_OK || count == 0) goto done;
     status = RN_EINPUT;
     if (count < RN_COUNT(files))
-        rn_fail(status, "%s: missing %s", where.text, missing.data);
+        rn_fail(status, "%s: missing %s; " FETCH, where.text, missing.data);
     else if (has_file(folder, "train.bin") && has_file(folder, "test.bin"))
-        rn_fail(status, "%s: holds CIFAR-100 (train.bin, test.bin); CIFAR-10 has %s", where.text,
-                missing.data);
+        rn_fail(status, "%s: holds CIFAR-100 (train.bin, test.bin); CIFAR-10 has %s; " FETCH,
+                where.text, missing.data);
     else if (has_file(folder, "data_batch_1"))
         rn_fail(status, "%s: holds the Python version of CIFAR-10; the binary version is needed, "
-                "with %s", where.text, missing.data);
+                "with %s; " FETCH, where.text, missing.data);
     else
-        rn_fail(status, "%s: no CIFAR-10 here; missing %s", where.text, missing.data);
+        rn_fail(status, "%s: no CIFAR-10 here; missing %s; " FETCH, where.text, missing.data);
 done:
     rn_text_free(&missing);
     return status;
@@ -136,8 +137,7 @@ rn_status rn_cifar10_read(struct rn_dataset *set, const char *folder)
     uint64_t content[RN_COUNT(files)];
     rn_status status;
     if (!rn_folder_exists(folder))
-        return rn_fail(RN_EINPUT, "%s: no such folder; datasets/fetch-cifar10.sh makes one",
-                       rn_shown(folder).text);
+        return rn_fail(RN_EINPUT, "%s: no such folder; " FETCH, rn_shown(folder).text);
     char *found = find_folder(folder);
     if (!found) return RN_ENOMEM;
     if ((status = check_files(found))) goto done;

@@ -36,10 +36,12 @@ void rn_dataset_close(struct rn_dataset *set);
 const char *rn_dataset_kinds(void);
 
 /* -- augmentation ------------------------------------------------------------------------------ */
-struct rn_augment { int crop_padding; bool flip; }; /* crop:4,flip; {0} is none */
+enum rn_flip { RN_FLIP_NEVER, RN_FLIP_RANDOM, RN_FLIP_ALTERNATING };
+/* crop:4,flip; crop:4:reflect,altflip; {0} is none. */
+struct rn_augment { int crop_padding; bool reflect; enum rn_flip flip; };
 rn_status rn_augment_parse(struct rn_augment *a, const char *list); /* RN_EUSAGE: names the item */
 /* One image, bytes to bytes (crops and flips move bytes; padding is 0 before normalisation as in
- * torchvision's RandomCrop).  Keyed by (seed, epoch, index); draws dy, dx, then the word of the
+ * torchvision's RandomCrop, or reflects the image).  Keyed by (seed, epoch, index); draws dy, dx, then the word of the
  * flip. */
 void rn_augment_image(uint8_t *dst, const uint8_t *src, int channels, int height, int width,
                       const struct rn_augment *a, uint64_t seed, uint32_t epoch, uint32_t index);

@@ -213,8 +213,10 @@ static rn_status read_labels(struct rn_split *split, const char *path)
     return status;
 }
 
+#define FETCH "; sh datasets/fetch-fashion-mnist.sh fetches it"
+
 /* The path of one of the four files, compressed or not; NULL with a message. */
-static char *find_file(const char *folder, const char *name, rn_status *status)
+static char *find_file(const char *folder, const char *name, bool fashion, rn_status *status)
 {
     char packed[64] = "";
     strncat(packed, name, sizeof packed - 4);
@@ -226,17 +228,18 @@ static char *find_file(const char *folder, const char *name, rn_status *status)
         if (rn_path_exists(path)) return path;
         rn_free(path);
     }
-    *status = rn_fail(RN_EINPUT, "%s: holds neither %s nor %s", rn_shown(folder).text, name,
-                      packed);
+    *status = rn_fail(RN_EINPUT, "%s: holds neither %s nor %s%s", rn_shown(folder).text, name,
+                      packed, fashion ? FETCH : "");
     return NULL;
 }
 
 static rn_status read_split(struct rn_split *split, const struct rn_dataset *set,
-                            const char *folder, const char *images_name, const char *labels_name)
+                            const char *folder, bool fashion, const char *images_name,
+                            const char *labels_name)
 {
     rn_status status = RN_OK;
-    char *images = find_file(folder, images_name, &status);
-    char *labels = images ? find_file(folder, labels_name, &status) : NULL;
+    char *images = find_file(folder, images_name, fashion, &status);
+    char *labels = images ? find_file(folder, labels_name, fashion, &status) : NULL;
     if (labels && (status = read_images(split, set, images)) == RN_OK)
         status = read_labels(split, labels);
     rn_free(images);
@@ -251,14 +254,14 @@ rn_status rn_idx_read(struct rn_dataset *set, const char *folder, bool fashion)
     const double mean[3] = { m, m, m }, std[3] = { s, s, s };
     if (!rn_folder_exists(folder))
         return rn_fail(RN_EINPUT, "%s: no such folder%s", rn_shown(folder).text,
-                       fashion ? "; datasets/fetch-fashion-mnist.sh makes one" : "");
+                       fashion ? FETCH : "");
     rn_status status = rn_dataset_describe(set, fashion ? "fashion-mnist" : "mnist", SIDE,
                                            fashion ? fashion_names : digit_names, 10, mean, std);
     if (status == RN_OK)
-        status = read_split(&set->train, set, folder, "train-images-idx3-ubyte",
+        status = read_split(&set->train, set, folder, fashion, "train-images-idx3-ubyte",
                             "train-labels-idx1-ubyte");
     if (status == RN_OK)
-        status = read_split(&set->val, set, folder, "t10k-images-idx3-ubyte",
+        status = read_split(&set->val, set, folder, fashion, "t10k-images-idx3-ubyte",
                             "t10k-labels-idx1-ubyte");
     return status;
 }

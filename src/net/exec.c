@@ -59,7 +59,7 @@ static struct rn_pool_shape pool_shape(const struct rn_net *net, const struct rn
 
 /* -- packed weights ---------------------------------------------------------------------------- */
 
-/* Convolution `conv`'s weights, packed into the step's own buffer. */
+/* The weights of `conv`, a convolution or fc, packed into the step's own buffer. */
 static const void *pack_for_step(struct rn_net *net, const struct rn_plan_step *step, int conv,
                                  enum rn_pass pass)
 {
@@ -89,9 +89,8 @@ static void conv_bn_eval(struct rn_net *net, const struct rn_plan_step *step)
     const struct rn_bn_shape b = bn_shape(net, bn);
     const unsigned char *region = net->arena + net->at.packed, *packed = region + net->packed[bn->src];
     const float *bias = (const float *)(const void *)(region + net->bias[bn->src]);
-    float *out = at(net, step->out);
-    const float *in = at(net, step->in), *add = at(net, step->add);
-    void *work = at(net, step->work);
+    void *out = at(net, step->out), *work = at(net, step->work);
+    const void *in = at(net, step->in), *add = at(net, step->add);
 
     if (net->config.fold)
         net->ops->conv2d_bias(net->dev, out, in, packed, bias, add, b.post, &s, work);
@@ -150,7 +149,7 @@ static void conv_data_back(struct rn_net *net, const struct rn_plan_step *step)
 {
     const struct rn_conv_shape s = rn_net_conv_shape(net, step->node);
     const void *packed = pack_for_step(net, step, step->node, RN_PASS_BACKWARD_DATA);
-    float *din = at(net, step->din);
+    void *din = at(net, step->din);
     net->ops->conv2d_backward_data(net->dev, din, at(net, step->dout), packed,
                                    step->sum ? din : NULL, &s, at(net, step->work));
 }
@@ -169,21 +168,15 @@ static void linear_back(struct rn_net *net, const struct rn_plan_step *step)
 
 /* -- any step ---------------------------------------------------------------------------------- */
 
-/* fc: when evaluating as the convolution that it is (A16), for that can be packed beforehand. */
 static void linear(struct rn_net *net, const struct rn_plan_step *step)
 {
     const struct rn_node *fc = &net->graph.node[step->node];
-    const struct rn_linear_shape l = linear_shape(net, fc);
-    const struct rn_conv_shape s = rn_net_conv_shape(net, step->node);
-    const unsigned char *packed = net->arena + net->at.packed + net->packed[step->node];
-    float *out = at(net, step->out);
-    const float *in = at(net, step->in), *bias = rn_net_param(net, fc, 1);
-    void *work = at(net, step->work);
-
-    if (net->plan == &net->training)
-        net->ops->linear_forward(net->dev, out, in, rn_net_param(net, fc, 0), bias, &l, work);
-    else
-        net->ops->conv2d_forward(net->dev, out, in, packed, bias, &s, work);
+    const struct rn_linear_shape s = linear_shape(net, fc);
+    const bool training = net->plan == &net->training;
+    const void *packed = training ? pack_for_step(net, step, step->node, RN_PASS_FORWARD)
+                                  : net->arena + net->at.packed + net->packed[step->node];
+    net->ops->linear_forward(net->dev, at(net, step->out), at(net, step->in), packed,
+                             rn_net_param(net, fc, 1), &s, at(net, step->work));
 }
 
 /* A step on layers without parameters. */
@@ -192,8 +185,8 @@ static void run_plain_step(struct rn_net *net, const struct rn_plan_step *step)
     const struct rn_ops *ops = net->ops;
     const struct rn_node *node = &net->graph.node[step->node];
     const struct rn_pool_shape pool = pool_shape(net, node);
-    float *out = at(net, step->out), *din = at(net, step->din);
-    const float *in = at(net, step->in), *dout = at(net, step->dout);
+    void *out = at(net, step->out), *din = at(net, step->din);
+    const void *in = at(net, step->in), *dout = at(net, step->dout);
 
     if (step->kind == RN_STEP_MAXPOOL)
         ops->maxpool_forward(net->dev, out, at(net, step->index), in, &pool);
@@ -302,7 +295,7 @@ static void evaluate(void *arg)
         begin_pass(net, p->images + (size_t)first * image_floats(net), n);
         for (int i = 0; i < net->plan->steps; i++) run_step(net, &net->plan->step[i]);
         net->ops->copy(net->dev, logits_of(net, part), at(net, net->plan->logits),
-                       net->ops->tensor_bytes(net->dev, n, last->C, 1, 1));
+                       (size_t)n * (size_t)last->C * sizeof(float));
     }
 }
 
@@ -334,8 +327,8 @@ void rn_net_logits(struct rn_net *net, float *host)
     const int classes = net->graph.node[net->graph.nodes - 1].C;
     for (int part = 0; part < parts_of(net); part++) {
         int first = part_begin(net, part), n = part_begin(net, part + 1) - first;
-        net->ops->tensor_get(net->dev, host + (size_t)first * (size_t)classes, logits_of(net, part), n,
-                             classes, 1, 1);
+        net->ops->read(net->dev, host + (size_t)first * (size_t)classes, logits_of(net, part),
+                       (size_t)n * (size_t)classes * sizeof(float));
     }
 }
 
@@ -393,7 +386,8 @@ static bool output_finite(const struct rn_net *net, int node, int buffer)
     if (buffer == RN_NONE) return true;
     const struct rn_node *n = &net->graph.node[node];
     size_t count = (size_t)net->n * (size_t)n->C * (size_t)n->H * (size_t)n->W;
-    return net->ops->finite(net->dev, at(net, buffer), count);
+    if (n->kind == RN_NODE_LINEAR) return net->ops->finite(net->dev, at(net, buffer), count);
+    return net->ops->tensor_finite(net->dev, at(net, buffer), count);
 }
 
 const char *rn_net_find_not_finite(struct rn_net *net, const float *images, int n)

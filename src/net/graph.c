@@ -232,22 +232,22 @@ struct rn_conv_shape rn_node_conv(const struct rn_node *node, int N)
     return s;
 }
 
-static int64_t tensor_floats(const struct rn_node *n) { return (int64_t)n->C * n->H * n->W; }
+static int64_t tensor_values(const struct rn_node *n) { return (int64_t)n->C * n->H * n->W; }
 
 size_t rn_graph_largest(const struct rn_graph *g)
 {
     int64_t largest = 0;
-    for (int i = 0; i < g->nodes; i++) largest = RN_MAX(largest, tensor_floats(&g->node[i]));
+    for (int i = 0; i < g->nodes; i++) largest = RN_MAX(largest, tensor_values(&g->node[i]));
     return (size_t)largest;
 }
 
-size_t rn_graph_least_bytes(const struct rn_graph *g, const struct rn_net_config *c)
+size_t rn_graph_least_bytes(const struct rn_graph *g, const struct rn_net_config *c, size_t element)
 {
-    int64_t floats = 0;
+    int64_t values = 0;
     for (int i = 0; i < g->nodes; i++)
-        if (g->node[i].kind == RN_NODE_CONV) floats += tensor_floats(&g->node[i]);
-    if (c->checkpoint) floats = (int64_t)rn_graph_largest(g);
-    double bytes = (double)c->batch * (double)floats * sizeof(float);
+        if (g->node[i].kind == RN_NODE_CONV) values += tensor_values(&g->node[i]);
+    if (c->checkpoint) values = (int64_t)rn_graph_largest(g);
+    double bytes = (double)c->batch * (double)values * (double)element;
     return bytes < (double)(SIZE_MAX / 2) ? (size_t)bytes : SIZE_MAX / 2;
 }
 
@@ -255,7 +255,7 @@ rn_status rn_graph_check(const struct rn_graph *g, int n)
 {
     for (int i = 0; i < g->nodes; i++) {
         const struct rn_node *node = &g->node[i];
-        if (tensor_floats(node) > INT_MAX / n)
+        if (tensor_values(node) > INT_MAX / n)
             return rn_fail(RN_EUSAGE, "%s: %d images of %dx%dx%d are more than 2^31 values; use a "
                            "smaller batch or image", node->name, n, node->C, node->H, node->W);
     }

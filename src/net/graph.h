@@ -51,9 +51,10 @@ rn_status rn_graph_check(const struct rn_graph *g, int n);
 /* The convolution, of N images, that a node with weights is; a linear layer is one on 1x1 maps (A16).  C
  * is 0 for nodes of other kinds. */
 struct rn_conv_shape rn_node_conv(const struct rn_node *node, int N);
-size_t rn_graph_largest(const struct rn_graph *g); /* floats of the largest tensor of one image */
-/* Bytes that a training step of the config needs at the very least, whatever the backend. */
-size_t rn_graph_least_bytes(const struct rn_graph *g, const struct rn_net_config *config);
+size_t rn_graph_largest(const struct rn_graph *g); /* elements of the largest tensor of one image */
+/* Bytes that a training step of the config needs at the very least, whatever the backend, with so many an
+ * element of its tensors. */
+size_t rn_graph_least_bytes(const struct rn_graph *g, const struct rn_net_config *config, size_t element);
 void rn_graph_free(struct rn_graph *g);
 
 #endif /* RN_GRAPH_H */

@@ -120,11 +120,17 @@ static void lay_out(struct rn_net *net)
 
 /* -- plans ------------------------------------------------------------------------------------- */
 
+/* Bytes of one element of a tensor. */
+static size_t element_bytes(const struct rn_net *net)
+{
+    return net->ops->tensor_bytes(net->dev, 1, 1, 1, 1);
+}
+
 /* Images an evaluation takes at a time, before its plan is known. */
 static int first_part(const struct rn_net *net)
 {
     size_t part = (size_t)RN_MIN(net->config.eval_batch, PART);
-    return (int)RN_MAX(1, RN_MIN(part, PART_BYTES / (rn_graph_largest(&net->graph) * sizeof(float))));
+    return (int)RN_MAX(1, RN_MIN(part, PART_BYTES / (rn_graph_largest(&net->graph) * element_bytes(net))));
 }
 
 static rn_status make_plans(struct rn_net *net)
@@ -156,7 +162,7 @@ static rn_status make_tables(struct rn_net *net)
  * of its own, and refuses in its alloc. */
 static rn_status must_fit(const struct rn_net *net, size_t bytes)
 {
-    if (net->ops != &rn_ops_cpu && net->ops != &rn_ops_ref) return RN_OK;
+    if (net->ops != &rn_ops_cpu && net->ops != &rn_ops_cpu_bf16 && net->ops != &rn_ops_ref) return RN_OK;
     const int batch = RN_MAX(net->config.batch, net->config.eval_batch);
     const size_t arrays = (size_t)net->config.beside_arrays * net->graph.trainable * sizeof(float);
     const size_t beside = net->config.beside_bytes, all = bytes + arrays + beside;
@@ -178,7 +184,7 @@ static rn_status plan_net(struct rn_net **out, const struct rn_net_config *confi
     net->n = 1;
 
     rn_status st = rn_graph_build(&net->graph, config);
-    if (st == RN_OK && fit) st = must_fit(net, rn_graph_least_bytes(&net->graph, config));
+    if (st == RN_OK && fit) st = must_fit(net, rn_graph_least_bytes(&net->graph, config, element_bytes(net)));
     if (st == RN_OK) st = rn_graph_check(&net->graph, RN_MAX(config->batch, 1));
     if (st == RN_OK) st = make_plans(net);
     if (st == RN_OK) st = make_tables(net);

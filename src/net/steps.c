@@ -35,6 +35,8 @@ static int new_tensor(struct writer *w, int node)
 {
     const struct rn_plan_for *f = w->want;
     const struct rn_node *n = node_at(w, node);
+    if (n->kind == RN_NODE_LINEAR) /* logits and their gradient are dense floats in all numerics */
+        return rn_plan_add_buffer(w->plan, (size_t)f->batch * (size_t)n->C * sizeof(float));
     return rn_plan_add_buffer(w->plan, f->ops->tensor_bytes(f->dev, f->batch, n->C, n->H, n->W));
 }
 
@@ -108,8 +110,10 @@ static void write_forward_node(struct writer *w, int i)
         size_t bytes = (size_t)w->want->batch * (size_t)n->C * (size_t)n->H * (size_t)n->W;
         s->index = w->index[i] = rn_plan_add_buffer(w->plan, bytes);
     }
-    if (n->kind == RN_NODE_LINEAR)
-        s->work = rn_plan_add_buffer(w->plan, w->training ? linear_bytes(w, i) : conv_bytes(w, i));
+    if (n->kind == RN_NODE_LINEAR) {
+        if (w->training) s->packed = new_packed(w, i, RN_PASS_FORWARD);
+        s->work = rn_plan_add_buffer(w->plan, linear_bytes(w, i));
+    }
 }
 
 static void write_forward(struct writer *w)

@@ -120,8 +120,18 @@ static struct rn_value *own_tree(const struct rn_trainer *t)
 {
     struct rn_value *d = rn_dict(false);
     bool ok = d && put_description(d, &t->c) && put_state(d, t);
+    if (ok && t->c.average) ok = rn_tree_put(d, RN_TRAINING_WEIGHTS, model_tree(t->net));
     if (ok && t->c.arguments) ok = rn_tree_put(d, "arguments", copy_value(t->c.arguments));
     return rn_tree_end(d, ok);
+}
+
+/* What was validated: the average, if there is one. */
+static struct rn_value *result_tree(struct rn_trainer *t)
+{
+    rn_average_exchange(&t->average);
+    struct rn_value *d = model_tree(t->net);
+    rn_average_exchange(&t->average);
+    return d;
 }
 
 struct rn_value *rn_trainer_tree(struct rn_trainer *t)
@@ -130,7 +140,7 @@ struct rn_value *rn_trainer_tree(struct rn_trainer *t)
     double loss = s->images ? s->loss_sum / (double)s->images : s->train_loss;
     struct rn_value *d = rn_dict(false);
     bool ok = d && rn_tree_put(d, "epoch", rn_integer(s->epoch)) &&
-              rn_tree_put(d, "model_state_dict", model_tree(t->net)) &&
+              rn_tree_put(d, "model_state_dict", result_tree(t)) &&
               rn_tree_put(d, "optimizer_state_dict", rn_optimizer_tree(t)) &&
               rn_tree_put(d, "scheduler_state_dict", rn_schedule_tree(t)) &&
               rn_tree_put(d, "best_acc", rn_real(RN_MAX(s->best_acc, 0))) &&

@@ -3,7 +3,7 @@
  * what a checkpoint of ours says beside it.  Judging whether it fits a net is weights.c and
  * resume.c.
  */
-#include "train/train.h"
+#include "train/trainer.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -100,14 +100,18 @@ rn_status rn_checkpoint_open(struct rn_checkpoint **out, const char *path)
     if (c->own && c->own->kind != RN_DICT) c->own = NULL;
     c->arguments = rn_dict_get(c->own, "arguments");
     if (c->arguments && c->arguments->kind != RN_DICT) c->arguments = NULL;
-    *out = c;
-    return RN_OK;
+    if (rn_dict_get(c->own, RN_TRAINING_WEIGHTS))
+        status = rn_state_dict(&c->training, rn_dict_get(c->own, RN_TRAINING_WEIGHTS), path);
+    if (status) rn_checkpoint_free(c);
+    else *out = c;
+    return status;
 }
 
 void rn_checkpoint_free(struct rn_checkpoint *c)
 {
     if (!c) return;
     rn_tensors_free(&c->tensors);
+    rn_tensors_free(&c->training);
     rn_value_free(c->root);
     rn_free(c->path);
     rn_free(c);

@@ -61,30 +61,22 @@ static struct rn_value *betas(double beta1, double beta2)
     return rn_tree_end(v, ok);
 }
 
-static struct rn_value *numbers(int64_t begin, int64_t end)
-{
-    struct rn_value *list = rn_list();
-    bool ok = list;
-    for (int64_t i = begin; ok && i < end; i++) ok = rn_list_add(list, rn_integer(i)) == RN_OK;
-    return rn_tree_end(list, ok);
-}
-
 static double initial_lr(const struct rn_train_config *c, double hi)
 {
     return c->schedule.kind == RN_ONE_CYCLE ? hi / c->schedule.divide : hi;
 }
 
 static bool put_group_of_optimizer(struct rn_value *d, const struct rn_train_config *c,
-                                   double momentum)
+                                   double decay, double momentum)
 {
     if (c->optimizer == RN_SGD)
         return rn_tree_put(d, "momentum", rn_real(momentum)) &&
                rn_tree_put(d, "dampening", rn_integer(0)) &&
-               rn_tree_put(d, "weight_decay", rn_real(c->weight_decay)) &&
+               rn_tree_put(d, "weight_decay", rn_real(decay)) &&
                rn_tree_put(d, "nesterov", rn_boolean(c->nesterov));
     return rn_tree_put(d, "betas", betas(momentum, c->beta2)) &&
            rn_tree_put(d, "eps", rn_real(c->eps)) &&
-           rn_tree_put(d, "weight_decay", rn_real(c->weight_decay)) &&
+           rn_tree_put(d, "weight_decay", rn_real(decay)) &&
            rn_tree_put(d, "amsgrad", rn_boolean(false)) &&
            rn_tree_put(d, "capturable", rn_boolean(false)) &&
            rn_tree_put(d, "decoupled_weight_decay", rn_boolean(true));
@@ -99,59 +91,72 @@ static bool put_one_cycle(struct rn_value *d, const struct rn_schedule *s, doubl
                                    rn_tree_put(d, "base_momentum", rn_real(s->momentum_low))));
 }
 
-/* Parameters begin ... end-1, with peak rate hi and rate lr now. */
-static struct rn_value *group(const struct rn_trainer *t, double hi, double lr, double momentum,
-                              int64_t begin, int64_t end)
+/* Numbers of the parameters of group g. */
+static struct rn_value *members(const struct rn_trainer *t, int g)
+{
+    const struct rn_param *p;
+    size_t rows = rn_net_params(t->net, &p);
+    struct rn_value *list = rn_list();
+    bool ok = list;
+    int64_t number = -1;
+    for (size_t i = 0; ok && i < rows; i++) {
+        number += p[i].trainable;
+        if (p[i].trainable && rn_optimizer_group(&t->opt, &p[i]) == g)
+            ok = rn_list_add(list, rn_integer(number)) == RN_OK;
+    }
+    return rn_tree_end(list, ok);
+}
+
+static struct rn_value *group(const struct rn_trainer *t, int g, const struct rn_rates *r)
 {
     const struct rn_train_config *c = &t->c;
+    const double hi = t->opt.group[g].peak, decay = t->opt.group[g].decay;
     struct rn_value *d = rn_dict(false);
     bool ok =
-        d && rn_tree_put(d, "lr", rn_real(lr)) && put_group_of_optimizer(d, c, momentum) &&
+        d && rn_tree_put(d, "lr", rn_real(r->lr[g])) &&
+        put_group_of_optimizer(d, c, decay, r->momentum) &&
         rn_tree_put(d, "maximize", rn_boolean(false)) && rn_tree_put(d, "foreach", rn_none()) &&
         rn_tree_put(d, "differentiable", rn_boolean(false)) && rn_tree_put(d, "fused", rn_none()) &&
         rn_tree_put(d, "initial_lr", rn_real(initial_lr(c, hi)));
     if (ok && c->schedule.kind == RN_ONE_CYCLE) ok = put_one_cycle(d, &c->schedule, hi);
-    return rn_tree_end(d, ok && rn_tree_put(d, "params", numbers(begin, end)));
+    return rn_tree_end(d, ok && rn_tree_put(d, "params", members(t, g)));
 }
-
-static bool two_groups(const struct rn_trainer *t) { return t->c.head_lr != t->c.lr; }
 
 struct rn_value *rn_optimizer_tree(struct rn_trainer *t)
 {
-    const struct rn_param *p;
-    size_t rows = rn_net_params(t->net, &p);
     struct rn_rates r = rn_trainer_rates(t);
-    int64_t all = 0;
-    for (size_t i = 0; i < rows; i++) all += p[i].trainable;
-    int64_t body = two_groups(t) ? all - 2 : all; /* the head: fc.weight, fc.bias */
     struct rn_value *d = rn_dict(false), *groups = rn_list();
-    bool ok =
-        d && groups && rn_list_add(groups, group(t, t->c.lr, r.lr, r.momentum, 0, body)) == RN_OK &&
-        (body == all ||
-         rn_list_add(groups, group(t, t->c.head_lr, r.head_lr, r.momentum, body, all)) == RN_OK);
+    bool ok = d && groups;
+    for (int g = 0; ok && g < t->opt.groups; g++)
+        ok = rn_list_add(groups, group(t, g, &r)) == RN_OK;
     ok = ok && rn_tree_put(d, "state", states(t));
     if (!ok) rn_value_free(groups);
     return rn_tree_end(d, ok && rn_tree_put(d, "param_groups", groups));
 }
 
 /* -- schedule ---------------------------------------------------------------------------------- */
-static struct rn_value *per_group(const struct rn_trainer *t, double body, double head)
+static struct rn_value *peaks(const struct rn_trainer *t)
 {
-    double x[2] = { body, head };
-    return rn_tree_reals(x, two_groups(t) ? 2 : 1);
+    double x[RN_GROUPS];
+    for (int g = 0; g < t->opt.groups; g++) x[g] = initial_lr(&t->c, t->opt.group[g].peak);
+    return rn_tree_reals(x, (size_t)t->opt.groups);
+}
+
+static struct rn_value *rates_now(const struct rn_trainer *t)
+{
+    struct rn_rates r = rn_trainer_rates(t);
+    return rn_tree_reals(r.lr, (size_t)t->opt.groups);
 }
 
 /* What every torch scheduler has; last: how often it has been stepped. */
 static bool put_common(struct rn_value *d, const struct rn_trainer *t, int64_t last)
 {
-    struct rn_rates r = rn_trainer_rates(t);
-    return rn_tree_put(d, "base_lrs", per_group(t, initial_lr(&t->c, t->c.lr),
-                                                initial_lr(&t->c, t->c.head_lr))) &&
+    return rn_tree_put(d, "base_lrs", peaks(t)) &&
            rn_tree_put(d, "last_epoch", rn_integer(last)) &&
            rn_tree_put(d, "_step_count", rn_integer(last + 1)) &&
            rn_tree_put(d, "_is_initial", rn_boolean(false)) &&
            rn_tree_put(d, "_get_lr_called_within_step", rn_boolean(false)) &&
-           rn_tree_put(d, "_last_lr", per_group(t, r.lr, r.head_lr));
+           rn_tree_put(d, "_last_lr", rates_now(t));
 }
 
 static struct rn_value *phase(const char *from, const char *to, struct rn_value *end, bool first)
@@ -187,10 +192,11 @@ static bool put_plateau(struct rn_value *d, const struct rn_trainer *t)
 {
     const struct rn_schedule *s = &t->c.schedule;
     const struct rn_plateau *p = &t->s.plateau;
-    double worst = 1e300 * 1e300, low[2] = { s->low, s->low };
+    double worst = 1e300 * 1e300, low[RN_GROUPS];
+    for (int g = 0; g < t->opt.groups; g++) low[g] = s->low;
     return rn_tree_put(d, "factor", rn_real(s->factor)) &&
            rn_tree_put(d, "default_min_lr", rn_real(s->low)) &&
-           rn_tree_put(d, "min_lrs", rn_tree_reals(low, two_groups(t) ? 2 : 1)) &&
+           rn_tree_put(d, "min_lrs", rn_tree_reals(low, (size_t)t->opt.groups)) &&
            rn_tree_put(d, "patience", rn_integer(s->patience)) &&
            rn_tree_put(d, "cooldown", rn_integer(0)) && rn_tree_put(d, "eps", rn_real(1e-8)) &&
            rn_tree_put(d, "mode", rn_string("min")) &&
@@ -243,7 +249,6 @@ struct rn_value *rn_schedule_tree(struct rn_trainer *t)
 {
     int64_t w = t->c.schedule.warmup, epoch = t->s.epoch;
     if (!w) return main_schedule(t, epoch);
-    struct rn_rates r = rn_trainer_rates(t);
     struct rn_value *d = rn_dict(false), *both = rn_list(), *turn = rn_list();
     bool ok = d && rn_list_add(both, warmup_schedule(t, RN_MIN(epoch, w - 1))) == RN_OK &&
               rn_list_add(both, main_schedule(t, RN_MAX(epoch - w, 0))) == RN_OK &&
@@ -255,6 +260,6 @@ struct rn_value *rn_schedule_tree(struct rn_trainer *t)
         return rn_tree_end(d, false);
     }
     ok = rn_tree_put(d, "_milestones", turn) && rn_tree_put(d, "last_epoch", rn_integer(epoch)) &&
-         rn_tree_put(d, "_last_lr", per_group(t, r.lr, r.head_lr));
+         rn_tree_put(d, "_last_lr", rates_now(t));
     return rn_tree_end(d, ok);
 }

@@ -20,43 +20,81 @@ void rn_score(bool *top1, bool *top5, int *answer, const float *logits, int clas
         if (logits[k] > logits[best]) best = k;
         above += logits[k] > own || (k < label && logits[k] == own);
     }
-    *answer = best;
-    *top1 = !nan && best == label;
+    *answer = nan && best == label ? (label + 1) % classes : best;
+    *top1 = *answer == label;
     *top5 = !nan && above < 5;
 }
 
-static void count_batch(struct rn_metrics *m, const float *logits, const struct rn_batch *b,
-                        int classes)
+/* What one pass works with, each for one batch. */
+struct pass {
+    struct rn_net *net;
+    int classes;
+    double *loss;
+    float *logits;
+    float *mirrored, *other; /* images and logits of the mirror images; NULL without flip */
+};
+
+/* -- the mirror image -------------------------------------------------------------------------- */
+
+static size_t image_floats(const struct rn_net *net)
 {
-    for (int i = 0; i < b->n; i++) {
-        bool top1, top5;
-        int answer;
-        rn_score(&top1, &top5, &answer, logits + (size_t)i * (size_t)classes, classes,
-                 b->labels[i]);
-        m->correct += top1;
-        m->correct5 += top5;
-        if (m->confusion) m->confusion[(int64_t)b->labels[i] * classes + answer]++;
+    size_t side = (size_t)rn_net_config_of(net)->image_size;
+    return 3 * side * side;
+}
+
+static void mirror(float *dst, const float *src, size_t rows, size_t width)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t x = 0; x < width; x++) dst[r * width + x] = src[r * width + width - 1 - x];
+}
+
+/* Halves are exact, so that an image and its mirror image get the same bits. */
+static void average_with_mirror(const struct pass *p, const struct rn_batch *b)
+{
+    size_t width = (size_t)rn_net_config_of(p->net)->image_size;
+    size_t count = (size_t)b->n * (size_t)p->classes;
+    mirror(p->mirrored, b->images, (size_t)b->n * 3 * width, width);
+    rn_net_forward(p->net, p->mirrored, b->n, false);
+    rn_net_logits(p->net, p->other);
+    for (size_t i = 0; i < count; i++) p->logits[i] = rn_store(0.5f * p->logits[i] + 0.5f * p->other[i]);
+}
+
+/* -- one batch --------------------------------------------------------------------------------- */
+
+/* Logits and losses of the batch. */
+static void answer_batch(const struct pass *p, const struct rn_batch *b)
+{
+    rn_net_forward(p->net, b->images, b->n, false);
+    rn_net_logits(p->net, p->logits);
+    if (!p->mirrored) {
+        rn_net_loss(p->net, p->loss, b->labels, 0, 0.0);
+        return;
     }
+    average_with_mirror(p, b);
+    for (int i = 0; i < b->n; i++)
+        p->loss[i] = rn_negative_log_likelihood(p->logits + (size_t)i * (size_t)p->classes, p->classes,
+                                                b->labels[i]);
 }
 
-/* One batch: forward, loss, counts. */
-static void evaluate_batch(struct rn_metrics *m, struct rn_sum *sum, struct rn_net *net,
-                           const struct rn_batch *b, double *loss, float *logits)
+static void count_image(struct rn_metrics *m, const float *logits, int classes, int label)
 {
-    int classes = rn_net_config_of(net)->arch.classes;
-    rn_net_forward(net, b->images, b->n, false);
-    rn_net_loss(net, loss, b->labels, 0, 0.0);
-    rn_net_logits(net, logits);
-    for (int i = 0; i < b->n; i++) rn_sum_add(sum, loss[i]);
-    count_batch(m, logits, b, classes);
+    bool top1, top5;
+    int answer;
+    rn_score(&top1, &top5, &answer, logits, classes, label);
+    m->correct += top1;
+    m->correct5 += top5;
+    if (m->confusion) m->confusion[(int64_t)label * classes + answer]++;
+    if (m->calibration) rn_calibration_add(m->calibration, rn_confidence(logits, classes), top1);
+    if (m->leaning) m->leaning[m->count] = rn_lean(logits, label, m->positive_class);
     if (m->logits)
-        memcpy(m->logits + (size_t)m->count * (size_t)classes, logits,
-               (size_t)b->n * (size_t)classes * sizeof *logits);
-    m->count += b->n;
+        memcpy(m->logits + (size_t)m->count * (size_t)classes, logits, (size_t)classes * sizeof *logits);
+    m->count++;
 }
 
-static rn_status evaluate_all(struct rn_metrics *m, struct rn_net *net, struct rn_loader *loader,
-                              rn_stop_fn *stop, void *arg, double *loss, float *logits)
+/* -- all of them ------------------------------------------------------------------------------- */
+
+static rn_status evaluate_all(struct rn_metrics *m, const struct pass *p, struct rn_loader *loader,
+                              rn_stop_fn *stop, void *arg)
 {
     struct rn_sum sum = {0};
     struct rn_batch b;
@@ -64,7 +102,11 @@ static rn_status evaluate_all(struct rn_metrics *m, struct rn_net *net, struct r
     if (status) return status;
     while (!(status = rn_loader_next(loader, &b)) && b.n) {
         if (stop && stop(arg)) return rn_fail(RN_EINTR, "stopped during evaluation");
-        evaluate_batch(m, &sum, net, &b, loss, logits);
+        answer_batch(p, &b);
+        for (int i = 0; i < b.n; i++) {
+            rn_sum_add(&sum, p->loss[i]);
+            count_image(m, p->logits + (size_t)i * (size_t)p->classes, p->classes, b.labels[i]);
+        }
     }
     if (status) return status;
     if (!m->count) return rn_fail(RN_EINPUT, "there are no images to evaluate");
@@ -78,18 +120,27 @@ rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader
                       rn_stop_fn *stop, void *arg)
 {
     const struct rn_net_config *c = rn_net_config_of(net);
-    double *loss = rn_alloc_array((size_t)c->eval_batch, sizeof *loss);
-    float *logits = rn_alloc_array((size_t)c->eval_batch * (size_t)c->arch.classes, sizeof *logits);
-    rn_status status = RN_ENOMEM;
-    if (loss && logits) {
+    const size_t images = (size_t)c->eval_batch, classes = (size_t)c->arch.classes;
+    struct pass p = { .net = net, .classes = c->arch.classes,
+                      .loss = rn_alloc_array(images, sizeof *p.loss),
+                      .logits = rn_alloc_array(images, classes * sizeof *p.logits) };
+    rn_status status = p.loss && p.logits ? RN_OK : RN_ENOMEM;
+    if (!status && m->flip) {
+        p.mirrored = rn_alloc_array(images, image_floats(net) * sizeof *p.mirrored);
+        p.other = rn_alloc_array(images, classes * sizeof *p.other);
+        if (!p.mirrored || !p.other) status = RN_ENOMEM;
+    }
+    if (!status) {
         double start = rn_seconds();
         rn_fpmode mode = rn_fpmode_enter();
         m->count = m->correct = m->correct5 = 0;
-        status = evaluate_all(m, net, loader, stop, arg, loss, logits);
+        status = evaluate_all(m, &p, loader, stop, arg);
         rn_fpmode_leave(mode);
         m->seconds = rn_seconds() - start;
     }
-    rn_free(loss);
-    rn_free(logits);
+    rn_free(p.loss);
+    rn_free(p.logits);
+    rn_free(p.mirrored);
+    rn_free(p.other);
     return status;
 }

@@ -22,13 +22,15 @@ static int stop_asked(void *arg)
     return o->stop ? o->stop(o->arg) : 0;
 }
 
+/* NAME_last.pth comes after all else that an epoch leaves: whoever is killed in between does the epoch's
+ * end again, and leaves the same. */
 static rn_status save(struct loop *l, bool best)
 {
     if (!l->run) return RN_OK;
     struct rn_value *root = rn_trainer_tree(l->t);
     if (!root) return RN_ENOMEM;
-    rn_status status = rn_pth_write(rn_run_last(l->run), root);
-    if (status == RN_OK && best) status = rn_pth_write(rn_run_best(l->run), root);
+    rn_status status = best ? rn_pth_write(rn_run_best(l->run), root) : RN_OK;
+    if (status == RN_OK) status = rn_pth_write(rn_run_last(l->run), root);
     rn_value_free(root);
     if (status) return status;
     l->saved = l->t->s.step;
@@ -78,8 +80,8 @@ static rn_status do_epoch_end(struct loop *l)
     struct rn_epoch e;
     rn_status status = rn_trainer_end_epoch(l->t, &e, stop_asked, (void *)l->o);
     if (status) return status;
-    if ((status = save(l, e.best))) return status;
     if (l->run && (status = rn_run_epoch(l->run, &e))) return status;
+    if ((status = save(l, e.best))) return status;
     if (l->o->on_epoch) l->o->on_epoch(l->o->arg, &e);
     return RN_OK;
 }
@@ -132,7 +134,9 @@ void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *out)
     out->best_acc = RN_MAX(s->best_acc, out->val_acc);
     out->images_per_second = t->train_seconds > 0 ? (double)t->train_images / t->train_seconds : 0;
     out->peak_rss_mb = rn_peak_rss_mb();
+    rn_average_exchange(&t->average);
     out->weights_hash = rn_net_hash(t->net);
+    rn_average_exchange(&t->average);
     out->numerics = t->c.numerics;
     out->isa = t->ops->isa(t->dev);
     out->backend = t->ops->name;

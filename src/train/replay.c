@@ -45,8 +45,8 @@ static rn_status replay_line(struct rn_text *now, struct rn_trainer *t, const ch
         status = next_event(now, t, o);
     }
     if (status == RN_OK && (!now->length || strcmp(line, now->data)))
-        return rn_fail(RN_ECHECK, "the replay differs: recorded \"%.100s\", now \"%s\"", line,
-                       now->length ? now->data : "nothing");
+        return rn_fail(RN_ECHECK, "the replay differs at %s %" PRId64 ": recorded \"%.100s\", now \"%s\"",
+                       epoch ? "epoch" : "step", number, line, now->length ? now->data : "nothing");
     return status;
 }
 
@@ -59,18 +59,49 @@ static char *end_of_steps(char *text)
     return end;
 }
 
+int64_t rn_first_step(const char *hashes)
+{
+    for (const char *line = hashes; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (!strncmp(line, "step ", 5)) return strtoll(line + 5, NULL, 10);
+    }
+    return 0;
+}
+
+/* hashes.txt of the folder; both rn_alloc'ed, *data NULL on failure. */
+static rn_status read_hashes(char **data, char **path, const char *folder)
+{
+    unsigned char *bytes = NULL;
+    size_t count;
+    *data = NULL;
+    *path = rn_path_join(folder, "hashes.txt");
+    rn_status status = *path ? rn_file_read(&bytes, &count, *path, FILE_LIMIT) : RN_ENOMEM;
+    if (status == RN_OK && !end_of_steps((char *)bytes))
+        status = rn_fail(RN_EINPUT, "%s holds no step", *path);
+    if (status == RN_OK) *data = (char *)bytes;
+    else rn_free(bytes);
+    return status;
+}
+
+rn_status rn_replay_first(int64_t *step, const char *folder)
+{
+    char *data, *path;
+    rn_status status = read_hashes(&data, &path, folder);
+    *step = status ? 0 : rn_first_step(data);
+    rn_free(data);
+    rn_free(path);
+    return status;
+}
+
 rn_status rn_replay(int64_t *lines, struct rn_trainer *t, const char *folder,
                     const struct rn_observer *o)
 {
-    unsigned char *data = NULL;
-    size_t bytes;
+    char *data, *path;
     struct rn_text now = {0};
-    char *path = rn_path_join(folder, "hashes.txt"), *end;
-    rn_status status = path ? rn_file_read(&data, &bytes, path, FILE_LIMIT) : RN_ENOMEM;
+    rn_status status = read_hashes(&data, &path, folder);
+    char *line = data, *end = data ? end_of_steps(data) : NULL;
     *lines = 0;
-    if (status == RN_OK && !(end = end_of_steps((char *)data)))
-        status = rn_fail(RN_EINPUT, "%s holds no step", path);
-    for (char *line = (char *)data, *stop; status == RN_OK && line < end; line = stop + 1) {
+    for (char *stop; status == RN_OK && line < end; line = stop + 1) {
         stop = strchr(line, '\n');
         *stop = '\0';
         if (strncmp(line, "step ", 5) && strncmp(line, "epoch ", 6))

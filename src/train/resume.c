@@ -19,7 +19,7 @@ bool rn_setting_free(const char *name)
         "backend", "workers", "checkpoint-every", "quiet",          "json",    "hash",
         "profile", "resume",  "overwrite",        "force",          "dry-run", "verify-run",
         "config",  "preset",  "target-acc",       "val-batch-size", "weights",
-        "checkpoint-activations",
+        "checkpoint-activations", "checkpoint-name", "csv-name", "tensorboard",
     };
     for (size_t i = 0; i < RN_COUNT(may_differ); i++)
         if (!strcmp(name, may_differ[i])) return true;
@@ -43,11 +43,18 @@ static void add_setting(struct rn_text *t, const struct rn_value *v)
         }
 }
 
+/* A switch that is off says no more than one that another version does not know. */
+static bool is_off(const struct rn_value *v)
+{
+    return !v || (v->kind == RN_BOOLEAN && !v->integer);
+}
+
 /* Adds "--lr: 0.1 there, 0.2 now" if the two differ as text. */
 static void compare(struct rn_text *list, const char *name, const struct rn_value *there,
                     const struct rn_value *now)
 {
     struct rn_text a = {0}, b = {0};
+    if (is_off(there) && is_off(now)) return;
     add_setting(&a, there);
     add_setting(&b, now);
     const char *x = a.data ? a.data : "", *y = b.data ? b.data : "";
@@ -150,15 +157,25 @@ static rn_status read_own(struct rn_state *s, int64_t *updates, const struct rn_
     return f.status;
 }
 
-/* A checkpoint without resnet_c: `epoch` counts whole epochs done. */
+/* Whole epochs that a checkpoint without resnet_c has behind it.  Scripts count `epoch` from 0 or from 1,
+ * so the scheduler, stepped once an epoch, has the better word where the two are at most one apart. */
+static int64_t foreign_epochs(const struct rn_checkpoint *c)
+{
+    const struct rn_value *epoch = rn_dict_get(c->root, "epoch"); /* check_complete saw it */
+    const struct rn_value *last =
+        rn_dict_get(rn_dict_get(c->root, "scheduler_state_dict"), "last_epoch");
+    bool near = last && last->kind == RN_INT &&
+                (last->integer == epoch->integer || last->integer == epoch->integer + 1);
+    return near ? last->integer : epoch->integer;
+}
+
 static rn_status read_foreign(struct rn_state *s, int64_t *updates, const struct rn_trainer *t,
                               const struct rn_checkpoint *c)
 {
-    const struct rn_value *epoch = rn_dict_get(c->root, "epoch"); /* check_complete saw it */
     const struct rn_value *best = rn_dict_get(c->root, "best_acc");
-    if (epoch->integer < 0 || epoch->integer > INT32_MAX)
-        return rn_fail(RN_EINPUT, "%s: epoch is %" PRId64, c->path, epoch->integer);
-    s->epoch = epoch->integer;
+    s->epoch = foreign_epochs(c);
+    if (s->epoch < 0 || s->epoch > INT32_MAX)
+        return rn_fail(RN_EINPUT, "%s: epoch is %" PRId64, c->path, s->epoch);
     s->step = *updates = s->epoch * t->steps_per_epoch;
     s->eval_step = -1;
     s->best_acc = best && best->kind == RN_REAL && rn_finite64(best->real) ? best->real : -1;
@@ -175,6 +192,20 @@ static const struct rn_value *state_of(const struct rn_checkpoint *c, int64_t nu
         if (all->item[i]->kind == RN_INT && all->item[i]->integer == number)
             return all->item[i + 1];
     return NULL;
+}
+
+/* The number under which the file has the state of parameter k of group g: torch counts group by group,
+ * we in the order of the state dict, and both say so in param_groups. */
+static int64_t number_of(const struct rn_checkpoint *c, int groups, int g, size_t k,
+                         int64_t otherwise)
+{
+    const struct rn_value *all =
+        rn_dict_get(rn_dict_get(c->root, "optimizer_state_dict"), "param_groups");
+    bool same = all && all->kind == RN_LIST && all->count == (size_t)groups;
+    const struct rn_value *group = same ? all->item[g] : NULL;
+    const struct rn_value *list = group ? rn_dict_get(group, "params") : NULL;
+    bool there = list && list->kind == RN_LIST && k < list->count && list->item[k]->kind == RN_INT;
+    return there ? list->item[k]->integer : otherwise;
 }
 
 /* One parameter's slice of a moment into its place in flat[]; zeros where the file has none
@@ -209,12 +240,15 @@ static rn_status read_moments(float *first, float *second, const struct rn_train
     size_t rows = rn_net_params(t->net, &p);
     const char *name = rn_checkpoint_text(c, "optimizer");
     bool needed = c->own && updates > 0;
-    int64_t number = 0;
+    int64_t trainable = 0;
+    size_t of_group[RN_GROUPS] = {0};
     rn_status status = RN_OK;
     if (name && strcmp(name, rn_optimizer_name(t->c.optimizer)))
         return RN_OK; /* forced: starts afresh */
     for (size_t i = 0; status == RN_OK && i < rows; i++) {
         if (!p[i].trainable) continue;
+        int g = rn_optimizer_group(&t->opt, &p[i]);
+        int64_t number = number_of(c, t->opt.groups, g, of_group[g]++, trainable++);
         if (second) {
             status = read_moment(first, &p[i], c, number, "exp_avg", needed);
             if (status == RN_OK)
@@ -222,7 +256,6 @@ static rn_status read_moments(float *first, float *second, const struct rn_train
         } else {
             status = read_moment(first, &p[i], c, number, "momentum_buffer", needed);
         }
-        number++;
     }
     return status;
 }
@@ -236,6 +269,7 @@ static void apply(struct rn_trainer *t, const struct rn_state *s, const float *f
     if (second) t->ops->write(t->dev, t->opt.second, second, bytes);
     rn_optimizer_set_time(&t->opt, updates);
     t->s = *s;
+    t->resumed_at = s->step;
     t->begun = false;
 }
 
@@ -270,7 +304,7 @@ rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c,
     if (status == RN_OK)
         status = c->own ? read_own(&s, &updates, t, c) : read_foreign(&s, &updates, t, c);
     if (status == RN_OK) status = read_moments(first, second, t, c, updates);
-    if (status == RN_OK) status = rn_load_weights(t->net, c, false);
+    if (status == RN_OK) status = rn_load_training(t->net, &t->average, c);
     if (status == RN_OK) {
         const struct rn_value *planned = rn_dict_get(c->arguments, "epochs");
         if (planned && t->c.epochs > planned->integer) s.stopped = false; /* more were asked for */

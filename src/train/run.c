@@ -1,12 +1,13 @@
 #define _POSIX_C_SOURCE 200809L
 /*
  * run.c - the folder that a run leaves behind: args.conf, results.csv, hashes.txt, log.txt,
- * summary.json, checkpoints/NAME_best.pth and NAME_last.pth.  Tables are replaced whole, never
- * half-written; the log only grows.
+ * summary.json, checkpoints/NAME_best.pth and NAME_last.pth, on request the table under a second name
+ * and TensorBoard's events.  Tables are replaced whole, never half-written; the log only grows.
  */
 #include "train/train.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "observe/tensorboard.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,8 +25,10 @@ static const char csv_head[] = "epoch,train_loss,train_acc,val_loss,val_acc,lr,i
                                "images_per_second,peak_rss_mb\n";
 
 struct rn_run {
-    char *folder, *last, *best, *csv_path, *hashes_path, *log_path, *summary_path;
+    char *folder, *last, *best, *csv_path, *csv_copy, *hashes_path, *log_path, *summary_path;
     struct rn_text csv, hashes;
+    struct rn_events *events; /* or NULL */
+    int64_t first;            /* steps done before this folder's first */
 };
 
 /* -- paths ------------------------------------------------------------------------------------- */
@@ -81,15 +84,27 @@ static char *fresh_folder(const char *name)
     return folder;
 }
 
+/* The run folder of RUN/checkpoints/X.pth, also of RUN/checkpoints/A/X.pth; where no args.conf says
+ * which it is, RUN of the first form. */
+static char *folder_of_checkpoint(const char *path)
+{
+    for (int levels = 2; levels <= 4; levels++) {
+        char *folder = folder_above(path, levels);
+        if (!folder || has_file(folder, "args.conf")) return folder;
+        rn_free(folder);
+    }
+    return folder_above(path, 2);
+}
+
 /* Where the run goes, and whether it continues what is there. */
 static rn_status choose_folder(char **folder, bool *continues, const struct rn_run_config *c)
 {
-    char *source = c->resume ? folder_above(c->resume, 2) : NULL;
+    char *source = c->resume ? folder_of_checkpoint(c->resume) : NULL;
     rn_status status = RN_OK;
     *continues = false;
     if (c->output) *folder = rn_strdup(c->output);
     else if (source && has_file(source, "args.conf")) *folder = rn_strdup(source);
-    else *folder = fresh_folder(c->name);
+    else *folder = fresh_folder(c->place ? c->place : c->name);
     if (!*folder || (c->resume && !source)) status = RN_ENOMEM;
     else if (source && same_folder(source, *folder)) *continues = true;
     else if (holds_run(*folder) && !c->overwrite)
@@ -129,21 +144,25 @@ static void keep_lines(struct rn_text *out, const char *path, int64_t steps, int
     rn_free(data);
 }
 
-static rn_status remove_checkpoints(const char *folder)
+static bool is_checkpoint(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 9 && (!strcmp(name + n - 9, "_best.pth") || !strcmp(name + n - 9, "_last.pth"));
+}
+
+/* Those of an overwritten run, also a folder deeper. */
+static void remove_checkpoints(const char *folder, int depth)
 {
     DIR *dir = opendir(folder);
-    if (!dir) return RN_OK;
+    if (!dir) return;
     for (struct dirent *e; (e = readdir(dir));) {
-        size_t n = strlen(e->d_name);
-        bool ours =
-            n > 9 && (!strcmp(e->d_name + n - 9, "_best.pth") || !strcmp(e->d_name + n - 9, "_last."
-                                                                                            "pth"));
-        char *path = ours ? rn_path_join(folder, e->d_name) : NULL;
-        if (path) unlink(path);
+        if (e->d_name[0] == '.') continue;
+        char *path = rn_path_join(folder, e->d_name);
+        if (path && is_checkpoint(e->d_name)) unlink(path);
+        else if (path && depth > 0 && rn_folder_exists(path)) remove_checkpoints(path, depth - 1);
         rn_free(path);
     }
     closedir(dir);
-    return RN_OK;
 }
 
 /* -- opening ----------------------------------------------------------------------------------- */
@@ -156,16 +175,17 @@ static char *checkpoint_path(const char *folder, const char *name, const char *s
     return NULL;
 }
 
-static rn_status set_paths(struct rn_run *r, const char *checkpoints, const char *name)
+static rn_status set_paths(struct rn_run *r, const char *checkpoints, const struct rn_run_config *c)
 {
-    r->last = checkpoint_path(checkpoints, name, "last");
-    r->best = checkpoint_path(checkpoints, name, "best");
+    r->last = checkpoint_path(checkpoints, c->name, "last");
+    r->best = checkpoint_path(checkpoints, c->name, "best");
     r->csv_path = rn_path_join(r->folder, "results.csv");
+    r->csv_copy = c->csv ? rn_path_join(r->folder, c->csv) : NULL;
     r->hashes_path = rn_path_join(r->folder, "hashes.txt");
     r->log_path = rn_path_join(r->folder, "log.txt");
     r->summary_path = rn_path_join(r->folder, "summary.json");
-    bool all =
-        r->last && r->best && r->csv_path && r->hashes_path && r->log_path && r->summary_path;
+    bool all = r->last && r->best && r->csv_path && (r->csv_copy || !c->csv) && r->hashes_path &&
+               r->log_path && r->summary_path;
     return all ? RN_OK : RN_ENOMEM;
 }
 
@@ -173,6 +193,12 @@ static rn_status write_table(const char *path, const struct rn_text *t)
 {
     rn_status status = rn_text_status(t);
     return status ? status : rn_file_write(path, t->data, t->length);
+}
+
+static rn_status write_csv(const struct rn_run *r)
+{
+    rn_status status = write_table(r->csv_path, &r->csv);
+    return status || !r->csv_copy ? status : write_table(r->csv_copy, &r->csv);
 }
 
 /* The folder, its tables as far as they are known, args.conf, an empty log unless one is
@@ -186,9 +212,13 @@ static rn_status write_first_files(struct rn_run *r, const struct rn_run_config 
         keep_lines(&r->csv, r->csv_path, c->steps, c->epochs, true);
         keep_lines(&r->hashes, r->hashes_path, c->steps, c->epochs, false);
     }
+    int64_t first = r->hashes.length ? rn_first_step(r->hashes.data) : 0;
+    r->first = first ? first - 1 : c->steps;
     rn_status status = conf ? rn_file_write(conf, c->conf, strlen(c->conf)) : RN_ENOMEM;
-    if (status == RN_OK) status = write_table(r->csv_path, &r->csv);
+    if (status == RN_OK) status = write_csv(r);
     if (status == RN_OK) status = write_table(r->hashes_path, &r->hashes);
+    if (status == RN_OK && c->tensorboard)
+        status = rn_events_open(&r->events, r->folder, continues ? c->steps : -1, c->pending);
     if (status == RN_OK && !(continues && rn_path_exists(r->log_path)))
         status = rn_file_write(r->log_path, "", 0);
     rn_free(conf);
@@ -202,6 +232,14 @@ static rn_status make_folder(const char *path)
     return status == RN_EINPUT ? rn_fail(RN_EIO, "%s", rn_error()) : status;
 }
 
+static rn_status make_folder_of(const char *path)
+{
+    char *folder = folder_above(path, 1);
+    rn_status status = folder ? make_folder(folder) : RN_ENOMEM;
+    rn_free(folder);
+    return status;
+}
+
 rn_status rn_run_open(struct rn_run **out, const struct rn_run_config *c)
 {
     *out = NULL;
@@ -213,9 +251,12 @@ rn_status rn_run_open(struct rn_run **out, const struct rn_run_config *c)
     if ((status = choose_folder(&r->folder, &continues, c))) goto done;
     status = RN_ENOMEM;
     if (!(checkpoints = rn_path_join(r->folder, "checkpoints"))) goto done;
-    if ((status = set_paths(r, checkpoints, c->name))) goto done;
-    if ((status = make_folder(checkpoints))) goto done;
-    if (c->overwrite && !continues && (status = remove_checkpoints(checkpoints))) goto done;
+    if ((status = set_paths(r, checkpoints, c))) goto done;
+    if ((status = make_folder_of(r->last))) goto done;
+    if (c->overwrite && !continues) {
+        remove_checkpoints(checkpoints, 2);
+        rn_events_remove(r->folder);
+    }
     status = write_first_files(r, c, continues);
 done:
     rn_free(checkpoints);
@@ -231,9 +272,11 @@ void rn_run_close(struct rn_run *r)
     rn_free(r->last);
     rn_free(r->best);
     rn_free(r->csv_path);
+    rn_free(r->csv_copy);
     rn_free(r->hashes_path);
     rn_free(r->log_path);
     rn_free(r->summary_path);
+    rn_events_close(r->events);
     rn_text_free(&r->csv);
     rn_text_free(&r->hashes);
     rn_free(r);
@@ -246,7 +289,8 @@ const char *rn_run_best(const struct rn_run *r) { return r->best; }
 /* -- while it runs ----------------------------------------------------------------------------- */
 rn_status rn_run_step(struct rn_run *r, const struct rn_step *s)
 {
-    if (s->step > RN_HASHED_STEPS) return RN_OK;
+    rn_status status = r->events ? rn_events_step(r->events, s) : RN_OK;
+    if (status || s->step > r->first + RN_HASHED_STEPS) return status;
     rn_step_text(&r->hashes, s);
     rn_text_add(&r->hashes, "\n");
     return write_table(r->hashes_path, &r->hashes);
@@ -279,8 +323,9 @@ rn_status rn_run_epoch(struct rn_run *r, const struct rn_epoch *e)
     rn_text_add(&r->csv, "\n");
     rn_epoch_hash_text(&r->hashes, e);
     rn_text_add(&r->hashes, "\n");
-    rn_status status = write_table(r->csv_path, &r->csv);
+    rn_status status = write_csv(r);
     if (status == RN_OK) status = write_table(r->hashes_path, &r->hashes);
+    if (status == RN_OK && r->events) status = rn_events_epoch(r->events, e);
     if (status) return status;
     struct rn_text line = {0};
     rn_epoch_text(&line, e);

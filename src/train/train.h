@@ -12,10 +12,13 @@
 #include "io/io.h"
 #include "net/net.h"
 #include "observe/observe.h"
+#include "train/metrics.h"
 #include "train/schedule.h"
 
 /* -- configuration ----------------------------------------------------------------------------- */
 enum rn_optimizer_kind { RN_SGD, RN_ADAMW };
+
+struct rn_optional { bool given; double value; };
 
 /* All that decides the bits of a run, and a little that does not (workers, hashing).  Pointers are
  * borrowed for the trainer's life. */
@@ -42,9 +45,13 @@ struct rn_train_config {
     double momentum;     /* SGD's; AdamW's beta1 */
     double beta2, eps;   /* AdamW */
     double weight_decay;
+    struct rn_optional norm_decay, bias_decay, bias_lr; /* else weight_decay and lr or head_lr */
     bool nesterov;
     struct rn_schedule schedule; /* steps_per_epoch is filled in by rn_trainer_create */
     double smoothing;
+    bool average;            /* keep an average of the weights (A28); it is what is validated, */
+    double average_decay;    /* judged and stored under model_state_dict */
+    int64_t average_steps;   /* moves every so many steps; 0 counts as 1 */
     int64_t stop_floor, stop_patience; /* early stopping on val_acc; patience 0: never */
     uint64_t seed;
 
@@ -56,7 +63,7 @@ struct rn_train_config {
     const struct rn_value *arguments; /* all settings by flag name, for checkpoints; may be NULL */
 };
 
-#define RN_HASHED_STEPS 20 /* hashes.txt has this many first steps */
+#define RN_HASHED_STEPS 20 /* hashes.txt has this many first steps of a run, or of its continuation */
 
 /* -- the trainer ------------------------------------------------------------------------------- */
 struct rn_trainer;
@@ -90,7 +97,7 @@ rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_st
 struct rn_summary {
     int64_t steps, epochs;
     double train_loss, val_acc, best_acc, images_per_second, seconds, peak_rss_mb;
-    uint64_t weights_hash;
+    uint64_t weights_hash; /* of what a checkpoint has as model_state_dict */
     const char *numerics, *isa, *backend, *data;
     int threads;
     int64_t skipped_images;
@@ -104,11 +111,15 @@ rn_status rn_summary_text(struct rn_text *t, const struct rn_summary *s);
 struct rn_run;
 struct rn_run_config {
     const char *output;  /* NULL: runs/NAME, runs/NAME-2 ...; on resume the checkpoint's own run */
-    const char *name;    /* NAME of the checkpoints' files, and of the default folder */
+    const char *place;   /* NAME of the default folder */
+    const char *name;    /* NAME of the checkpoints' files; with '/' a folder in checkpoints/ */
+    const char *csv;     /* a second name of results.csv, or NULL */
+    bool tensorboard;    /* leave events for TensorBoard */
     const char *resume;  /* the checkpoint resumed from, or NULL */
     bool overwrite;
     const char *conf;    /* text of args.conf */
     int64_t steps, epochs; /* done so far: later lines of an earlier run's files are dropped */
+    bool pending;          /* the last step ends an epoch that is not among them yet */
 };
 /* RN_EUSAGE: `output` holds a run; RN_EIO: it cannot be made or written. */
 rn_status rn_run_open(struct rn_run **run, const struct rn_run_config *config);
@@ -116,7 +127,7 @@ void rn_run_close(struct rn_run *run);
 const char *rn_run_folder(const struct rn_run *run);
 const char *rn_run_last(const struct rn_run *run); /* path of NAME_last.pth */
 const char *rn_run_best(const struct rn_run *run);
-/* A line of hashes.txt, for the first 20 steps. */
+/* A line of hashes.txt, for the first 20 steps done in this folder; events for TensorBoard. */
 rn_status rn_run_step(struct rn_run *run, const struct rn_step *s);
 /* A line of each of results.csv, hashes.txt and log.txt. */
 rn_status rn_run_epoch(struct rn_run *run, const struct rn_epoch *e);
@@ -139,10 +150,14 @@ struct rn_observer {
  * run may be NULL; any function of the observer may be NULL. */
 rn_status rn_train(struct rn_trainer *t, struct rn_run *run, const struct rn_observer *o);
 
-/* Does the beginning of the run in `folder` again, as far as its hashes.txt lists steps.
- * RN_ECHECK: the first line that differs; RN_EINPUT: no such file, or no hashes in it. */
+/* Does the beginning of the run in `folder` again, as far as its hashes.txt lists steps; from the first of
+ * them on if the trainer was resumed just before it.  RN_ECHECK: the first line that differs; RN_EINPUT: no
+ * such file, or no hashes in it. */
 rn_status rn_replay(int64_t *lines, struct rn_trainer *t, const char *folder,
                     const struct rn_observer *o);
+/* The number of the first step in hashes.txt: above 1 where the folder continues another's run. */
+rn_status rn_replay_first(int64_t *step, const char *folder);
+int64_t rn_first_step(const char *hashes); /* the same of the file's text; 0: there is none */
 
 /* -- checkpoints ------------------------------------------------------------------------------- */
 rn_status rn_trainer_save(struct rn_trainer *t, const char *path);
@@ -151,6 +166,7 @@ rn_status rn_trainer_save(struct rn_trainer *t, const char *path);
 struct rn_checkpoint {
     char *path;
     struct rn_tensors tensors;        /* the state dict under torchvision's names */
+    struct rn_tensors training;       /* where that is an average: the weights it follows */
     struct rn_value *root;            /* the rest of a .pth, or NULL */
     const struct rn_value *own;       /* its resnet_c, or NULL */
     const struct rn_value *arguments; /* its settings by flag name, or NULL */
@@ -179,17 +195,23 @@ bool rn_setting_free(const char *name);
 
 /* -- evaluation -------------------------------------------------------------------------------- */
 struct rn_metrics {
+    bool flip;          /* given: logits are the mean of an image's and its mirror image's */
     int64_t count, correct, correct5;
     double loss;        /* mean, A23: independent of the batch size */
     double seconds;
-    int64_t *confusion; /* [classes][classes], row = label, column = answer; caller's, or NULL */
-    float *logits;      /* [count][classes] in file order; the caller's, or NULL */
+    /* Each the caller's, zeroed, or NULL: */
+    int64_t *confusion; /* [classes][classes], row = label, column = answer */
+    float *logits;      /* [count][classes] in file order */
+    struct rn_calibration *calibration;
+    struct rn_leaning *leaning; /* [count] in file order; two classes only */
+    int positive_class;         /* of leaning */
 };
 /* One pass over the loader's images in file order with running statistics.  RN_EINTR when `stop`
  * (may be NULL) says so. */
 rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader *loader,
                       rn_stop_fn *stop, void *arg);
-/* Scores one image (A24): top-1 is the lowest index of the maximum; NaN anywhere is wrong. */
+/* Scores one image (A24): the answer is the lowest index of the maximum; with a NaN anywhere it is
+ * wrong, and never the label. */
 void rn_score(bool *top1, bool *top5, int *answer, const float *logits, int classes, int label);
 
 #endif /* RN_TRAIN_H */

@@ -25,6 +25,8 @@ rn_status rn_train_config_check(const struct rn_train_config *c)
                        d->spec, d->height, d->width, c->image_size, c->image_size, c->image_size);
     if (c->batch < 1 || c->parts < 1 || c->val_batch < 1 || c->epochs < 0)
         return rn_fail(RN_EUSAGE, "batch sizes, parts and epochs must be positive");
+    if (c->average && !(c->average_decay >= 0 && c->average_decay < 1))
+        return rn_fail(RN_EUSAGE, "the decay of the average of weights lies from 0 to below 1");
     if (c->schedule.kind == RN_ONE_CYCLE && c->schedule.warmup)
         return rn_fail(RN_EUSAGE, "the one-cycle schedule has its own warm-up: lr-warmup-epochs "
                                   "must be 0");
@@ -71,7 +73,8 @@ static rn_status size_up(struct rn_trainer *t, struct rn_net_config *n)
                                  .upsample = c->upsample, .batch = (int)RN_MIN(c->batch, a.count),
                                  .eval_batch = (int)RN_MIN(c->val_batch, b.count),
                                  .checkpoint = c->checkpoint_activations,
-                                 .beside_arrays = (c->optimizer == RN_ADAMW ? 2 : 1) + (c->parts > 1),
+                                 .beside_arrays = (c->optimizer == RN_ADAMW ? 2 : 1) + (c->parts > 1) +
+                                                  c->average,
                                  .beside_bytes = a.bytes + b.bytes };
     return RN_OK;
 }
@@ -124,6 +127,7 @@ rn_status rn_trainer_create(struct rn_trainer **out, const struct rn_train_confi
     if ((status = rn_optimizer_create(&t->opt, &t->c, t->net))) goto fail;
     if ((status = create_scratch(t))) goto fail;
     rn_net_init(t->net, config->seed);
+    if (config->average && (status = rn_average_create(&t->average, t->net))) goto fail;
     *out = t;
     return RN_OK;
 fail:
@@ -138,6 +142,7 @@ void rn_trainer_free(struct rn_trainer *t)
         t->ops->release(t->dev, t->sum);
         t->ops->release(t->dev, t->buffers);
     }
+    rn_average_free(&t->average);
     rn_optimizer_free(&t->opt);
     rn_net_free(t->net);
     rn_loader_free(t->train);
@@ -169,11 +174,10 @@ struct rn_rates rn_trainer_rates(const struct rn_trainer *t)
 {
     const struct rn_train_config *c = &t->c;
     const struct rn_state *s = &t->s;
-    return (struct rn_rates){
-        .lr = rn_schedule_lr(&c->schedule, c->lr, s->step, s->epoch, &s->plateau),
-        .head_lr = rn_schedule_lr(&c->schedule, c->head_lr, s->step, s->epoch, &s->plateau),
-        .momentum = rn_schedule_momentum(&c->schedule, c->momentum, s->step),
-    };
+    struct rn_rates r = { .momentum = rn_schedule_momentum(&c->schedule, c->momentum, s->step) };
+    for (int g = 0; g < t->opt.groups; g++)
+        r.lr[g] = rn_schedule_lr(&c->schedule, t->opt.group[g].peak, s->step, s->epoch, &s->plateau);
+    return r;
 }
 
 static rn_status not_finite(struct rn_trainer *t, const char *what, const struct rn_batch *b)
@@ -276,7 +280,7 @@ static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, 
         .correct = s->correct,
         .mean_loss = s->loss_sum / (double)s->images,
         .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
-        .hashed = t->c.hash_steps || s->step <= RN_HASHED_STEPS,
+        .hashed = t->c.hash_steps || s->step <= t->resumed_at + RN_HASHED_STEPS,
     };
     if (out->hashed) out->hash = rn_net_hash(t->net);
 }
@@ -302,9 +306,11 @@ static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
                        t->s.step + 1);
     }
     t->begun = true;
+    if (t->c.average && (t->s.step + 1) % RN_MAX(t->c.average_steps, 1) == 0)
+        rn_average_follow(&t->average, t->c.average_decay);
     double loss = rn_sum_total(&r.loss) / (double)r.images;
     account(t, &r, loss, rn_seconds() - start);
-    report_step(t, out, loss, rates.lr);
+    report_step(t, out, loss, rates.lr[0]);
     return RN_OK;
 }
 
@@ -321,7 +327,9 @@ rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out)
 rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg)
 {
     struct rn_metrics m = {0};
+    rn_average_exchange(&t->average);
     rn_status status = rn_evaluate(&m, t->net, t->val, stop, arg);
+    rn_average_exchange(&t->average);
     if (status == RN_EFAIL) return rn_fail_in(status, "validation");
     if (status) return status;
     t->s.val_loss = m.loss;

@@ -6,15 +6,23 @@
 #include "train/train.h"
 
 /* -- optimiser --------------------------------------------------------------------------------- */
-struct rn_rates { double lr, head_lr, momentum; };
+#define RN_GROUPS 6 /* weights, norms, biases; body and head */
 
-/* State beside the flat trainable array; one run of floats for the body, one for the head
- * (fc.*). */
+/* Parameters of one peak rate and one weight decay; neighbours of a group in the flat array. */
+struct rn_group { double peak, decay; };
+struct rn_span { size_t at, count; int group; };
+struct rn_rates { double lr[RN_GROUPS], momentum; }; /* lr[0]: of the first convolution */
+
+/* State beside the flat trainable array. */
 struct rn_optimizer {
     const struct rn_train_config *config;
     struct rn_net *net;
     float *first, *second;   /* device: velocity, or AdamW's two moments; second NULL for SGD */
-    size_t count, head;      /* floats in all; where fc.* begins */
+    size_t count;            /* floats in all */
+    struct rn_group group[RN_GROUPS];
+    int groups;
+    struct rn_span *span;
+    size_t spans;
     int64_t t;               /* updates made */
     double power1, power2;   /* beta1^t and beta2^t, running products (A10) */
     double powers_of;        /* the beta1 that power1 is of */
@@ -25,7 +33,23 @@ void rn_optimizer_free(struct rn_optimizer *o);
 /* t updates have been made: recomputes the powers (A10). */
 void rn_optimizer_set_time(struct rn_optimizer *o, int64_t t);
 void rn_optimizer_update(struct rn_optimizer *o, const float *gradients, const struct rn_rates *r);
+int rn_optimizer_group(const struct rn_optimizer *o, const struct rn_param *p);
 const char *rn_optimizer_name(enum rn_optimizer_kind kind); /* "sgd", "adamw" */
+
+/* -- average of weights ------------------------------------------------------------------------ */
+struct rn_average {
+    struct rn_net *net;  /* NULL: there is no average */
+    float *value[2];     /* device: of the trainable floats, of the running statistics */
+    float *scratch[2];
+    size_t count[2];
+};
+/* Begins as what the net is now. */
+rn_status rn_average_create(struct rn_average *a, struct rn_net *net);
+void rn_average_free(struct rn_average *a);
+void rn_average_start(struct rn_average *a);                /* anew as what the net is now */
+void rn_average_follow(struct rn_average *a, double decay); /* one step towards the net (A28) */
+/* Changes places with the net's own values; a second time, back.  Nothing without an average. */
+void rn_average_exchange(struct rn_average *a);
 
 /* -- state that decides later bits ------------------------------------------------------------- */
 struct rn_state {
@@ -48,7 +72,9 @@ struct rn_trainer {
     struct rn_net *net;
     struct rn_loader *train, *val;
     struct rn_optimizer opt;
+    struct rn_average average;
     struct rn_state s;
+    int64_t resumed_at;             /* step at which this process began */
     int64_t steps_per_epoch, count; /* of the training split, after --limit-train */
     bool begun;                     /* the loader stands at step_in_epoch */
     bool damaged;                   /* an update made a weight not finite: never save this */
@@ -65,7 +91,12 @@ struct rn_rates rn_trainer_rates(const struct rn_trainer *t);
 rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg);
 /* RN_EINPUT with a table of every tensor that is missing, unknown or of another shape or type. */
 rn_status rn_weights_fit(const struct rn_net *net, const struct rn_checkpoint *c, bool new_head);
+/* rn_load_weights for going on: the average from the state dict, the net from the weights as training left
+ * them; the state dict is both where the file has no average. */
+rn_status rn_load_training(struct rn_net *net, struct rn_average *average,
+                           const struct rn_checkpoint *c);
 /* The tree of a checkpoint (checkpoint.c); NULL when out of memory. */
+#define RN_TRAINING_WEIGHTS "training_state_dict" /* in resnet_c, beside an average */
 struct rn_value *rn_trainer_tree(struct rn_trainer *t);
 struct rn_value *rn_optimizer_tree(struct rn_trainer *t);
 struct rn_value *rn_schedule_tree(struct rn_trainer *t);

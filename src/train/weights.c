@@ -173,17 +173,43 @@ static rn_status walk(struct rn_net *net, const struct rn_checkpoint *c, float *
     return RN_OK;
 }
 
-rn_status rn_load_weights(struct rn_net *net, const struct rn_checkpoint *c, bool new_head)
+/* A buffer for the largest tensor of the net; NULL when out of memory. */
+static float *walking_buffer(const struct rn_net *net)
 {
     const struct rn_param *p;
     size_t rows = rn_net_params(net, &p), largest = 1;
     for (size_t i = 0; i < rows; i++) largest = RN_MAX(largest, p[i].count);
+    return rn_alloc_array(largest, sizeof(float));
+}
+
+rn_status rn_load_weights(struct rn_net *net, const struct rn_checkpoint *c, bool new_head)
+{
     rn_status status = rn_weights_fit(net, c, new_head);
     if (status) return status;
-    float *buffer = rn_alloc_array(largest, sizeof *buffer);
+    float *buffer = walking_buffer(net);
     if (!buffer) return RN_ENOMEM;
     status = walk(net, c, buffer, false);
     if (status == RN_OK) status = walk(net, c, buffer, true);
+    rn_free(buffer);
+    if (status == RN_OK) rn_net_touch(net);
+    return status;
+}
+
+rn_status rn_load_training(struct rn_net *net, struct rn_average *average,
+                           const struct rn_checkpoint *c)
+{
+    const struct rn_checkpoint raw = { .path = c->path, .tensors = c->training };
+    bool both = raw.tensors.count > 0;
+    rn_status status = rn_weights_fit(net, c, false);
+    if (status == RN_OK && both) status = rn_weights_fit(net, &raw, false);
+    if (status) return status;
+    float *buffer = walking_buffer(net);
+    if (!buffer) return RN_ENOMEM;
+    status = walk(net, c, buffer, false);
+    if (status == RN_OK && both) status = walk(net, &raw, buffer, false);
+    if (status == RN_OK) status = walk(net, c, buffer, true);
+    if (status == RN_OK && average->net) rn_average_start(average);
+    if (status == RN_OK && both) status = walk(net, &raw, buffer, true);
     rn_free(buffer);
     if (status == RN_OK) rn_net_touch(net);
     return status;

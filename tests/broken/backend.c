@@ -16,8 +16,8 @@
 #include <string.h>
 
 /* conv_dw: the last two taps of each filter row have changed places. */
-static void broken_conv_dw(void *dev, float *dweights, float *dbias, const float *src,
-                           const float *ddst, const struct rn_conv_shape *s, void *workspace)
+static void broken_conv_dw(void *dev, float *dweights, float *dbias, const void *src,
+                           const void *ddst, const struct rn_conv_shape *s, void *workspace)
 {
     rn_ops_ref.conv2d_backward_weights(dev, dweights, dbias, src, ddst, s, workspace);
     size_t rows = (size_t)s->K * (size_t)(s->C / s->groups) * (size_t)s->R, S = (size_t)s->S;
@@ -29,9 +29,10 @@ static void broken_conv_dw(void *dev, float *dweights, float *dbias, const float
 }
 
 /* conv_dx: the last row is forgotten where the stride leaves a remainder. */
-static void broken_conv_dx(void *dev, float *dsrc, const float *ddst, const void *packed,
-                           const float *add, const struct rn_conv_shape *s, void *workspace)
+static void broken_conv_dx(void *dev, void *dsrc_tensor, const void *ddst, const void *packed,
+                           const void *add, const struct rn_conv_shape *s, void *workspace)
 {
+    float *dsrc = dsrc_tensor;
     size_t W = (size_t)s->W, map = (size_t)s->H * W;
     rn_ops_ref.conv2d_backward_data(dev, dsrc, ddst, packed, add, s, workspace);
     for (size_t m = 1; m <= (size_t)s->N * (size_t)s->C && s->H % s->stride; m++)
@@ -39,11 +40,12 @@ static void broken_conv_dx(void *dev, float *dsrc, const float *ddst, const void
 }
 
 /* bn_dx: the gradient's mean is not taken out. */
-static void broken_bn_dx(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                         const float *ddst, const float *dst, const float *src, const double *saved,
+static void broken_bn_dx(void *dev, void *dsrc_tensor, void *dadd, float *dgamma, float *dbeta,
+                         const void *ddst, const void *dst, const void *src, const double *saved,
                          const float *gamma, const float *beta, const struct rn_bn_shape *s,
                          void *workspace)
 {
+    float *dsrc = dsrc_tensor;
     int map = s->H * s->W;
     rn_ops_ref.batchnorm_backward(dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma,
                                   beta, s, workspace);
@@ -54,8 +56,8 @@ static void broken_bn_dx(void *dev, float *dsrc, float *dadd, float *dgamma, flo
 }
 
 /* bn_dgamma: divided by the number of images, as a mean would be. */
-static void broken_bn_dgamma(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                             const float *ddst, const float *dst, const float *src,
+static void broken_bn_dgamma(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
+                             const void *ddst, const void *dst, const void *src,
                              const double *saved, const float *gamma, const float *beta,
                              const struct rn_bn_shape *s, void *workspace)
 {
@@ -65,9 +67,11 @@ static void broken_bn_dgamma(void *dev, float *dsrc, float *dadd, float *dgamma,
 }
 
 /* pool: where windows overlap, the last one overwrites instead of adding. */
-static void broken_pool(void *dev, float *dsrc, const float *ddst, const uint8_t *index,
+static void broken_pool(void *dev, void *dsrc_tensor, const void *ddst_tensor, const uint8_t *index,
                         const struct rn_pool_shape *s)
 {
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor;
     int outputs = s->P * s->Q;
     (void)dev;
     memset(dsrc, 0, (size_t)s->N * (size_t)s->C * (size_t)s->H * (size_t)s->W * sizeof *dsrc);
@@ -79,15 +83,16 @@ static void broken_pool(void *dev, float *dsrc, const float *ddst, const uint8_t
 }
 
 /* avgpool: the divisor of a smaller window. */
-static void broken_avgpool(void *dev, float *dsrc, const float *ddst, const struct rn_pool_shape *s)
+static void broken_avgpool(void *dev, void *dsrc_tensor, const void *ddst, const struct rn_pool_shape *s)
 {
+    float *dsrc = dsrc_tensor;
     int count = s->N * s->C * s->H * s->W;
     rn_ops_ref.avgpool_backward(dev, dsrc, ddst, s);
     for (int i = 0; i < count; i++) dsrc[i] *= (float)(s->R * s->S) / (float)(s->R * s->S - 1);
 }
 
 /* linear: the last image of an odd batch does not reach the weights. */
-static void broken_linear(void *dev, float *dweights, float *dbias, const float *src,
+static void broken_linear(void *dev, float *dweights, float *dbias, const void *src,
                           const float *ddst, const struct rn_linear_shape *s, void *workspace)
 {
     struct rn_linear_shape shorter = *s;
@@ -96,23 +101,28 @@ static void broken_linear(void *dev, float *dweights, float *dbias, const float 
 }
 
 /* add: a loop by four without its tail. */
-static void broken_add(void *dev, float *dst, const float *a, const float *b, size_t count)
+static void broken_add(void *dev, void *dst, const void *a, const void *b, size_t count)
 {
-    memmove(dst, a, count * sizeof *dst);
+    memmove(dst, a, count * sizeof(float));
     rn_ops_ref.add(dev, dst, a, b, count / 4 * 4);
 }
 
 /* relu: the mask lets the gradient pass at zero. */
-static void broken_relu(void *dev, float *dsrc, const float *ddst, const float *dst, size_t count)
+static void broken_relu(void *dev, void *dsrc_tensor, const void *ddst_tensor, const void *dst_tensor, size_t count)
 {
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor;
+    const float *dst = dst_tensor;
     (void)dev;
     for (size_t i = 0; i < count; i++) dsrc[i] = dst[i] < 0 ? 0 : ddst[i];
 }
 
 /* resize: the gradient of the nearest pixel. */
-static void broken_resize(void *dev, float *dsrc, const float *ddst,
+static void broken_resize(void *dev, void *dsrc_tensor, const void *ddst_tensor,
                           const struct rn_resize_shape *s)
 {
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor;
     (void)dev;
     memset(dsrc, 0, (size_t)s->N * (size_t)s->C * (size_t)s->H * (size_t)s->W * sizeof *dsrc);
     for (int i = 0; i < s->N * s->C * s->P * s->Q; i++) {
@@ -131,9 +141,10 @@ static void broken_loss(void *dev, double *loss, float *dlogits, const float *lo
 }
 
 /* conv_tile: of a map that tiles of 4x4 do not fill, the last row is that of the tile before. */
-static void broken_conv_tile(void *dev, float *dst, const float *src, const void *packed,
+static void broken_conv_tile(void *dev, void *dst_tensor, const void *src, const void *packed,
                              const float *bias, const struct rn_conv_shape *s, void *workspace)
 {
+    float *dst = dst_tensor;
     size_t Q = (size_t)s->Q, map = (size_t)s->P * Q;
     rn_ops_ref.conv2d_forward(dev, dst, src, packed, bias, s, workspace);
     for (size_t m = 1; m <= (size_t)s->N * (size_t)s->K && s->P > 4 && s->P % 4; m++)
@@ -152,8 +163,8 @@ static int broken_unpack(void *dev, float *weights, const void *packed, const st
 }
 
 /* bias: the shortcut comes after the ReLU. */
-static void broken_bias(void *dev, float *dst, const float *src, const void *packed, const float *bias,
-                        const float *add, enum rn_post post, const struct rn_conv_shape *s,
+static void broken_bias(void *dev, void *dst, const void *src, const void *packed, const float *bias,
+                        const void *add, enum rn_post post, const struct rn_conv_shape *s,
                         void *workspace)
 {
     size_t count = (size_t)s->N * (size_t)s->K * (size_t)s->P * (size_t)s->Q;
@@ -175,8 +186,8 @@ static void broken_fold(void *dev, float *folded, float *bias, const float *weig
 }
 
 /* bn_train: what is saved is the variance of a sample. */
-static void broken_bn_train(void *dev, float *dst, float *x, double *saved, const float *src,
-                            const void *packed, const float *add, const float *gamma,
+static void broken_bn_train(void *dev, void *dst, void *x, double *saved, const void *src,
+                            const void *packed, const void *add, const float *gamma,
                             const float *beta, const struct rn_conv_shape *s,
                             const struct rn_bn_shape *bn, void *workspace)
 {
@@ -186,7 +197,7 @@ static void broken_bn_train(void *dev, float *dst, float *x, double *saved, cons
 }
 
 /* bn_apply: made again without its ReLU. */
-static void broken_bn_apply(void *dev, float *dst, const float *src, const float *add,
+static void broken_bn_apply(void *dev, void *dst, const void *src, const void *add,
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s)
 {
@@ -196,11 +207,14 @@ static void broken_bn_apply(void *dev, float *dst, const float *src, const float
 }
 
 /* bn_mask: the mask that is recomputed is that of x and not that of y. */
-static void broken_bn_mask(void *dev, float *dsrc, float *dadd, float *dgamma, float *dbeta,
-                           const float *ddst, const float *dst, const float *src,
+static void broken_bn_mask(void *dev, void *dsrc_tensor, void *dadd, float *dgamma, float *dbeta,
+                           const void *ddst_tensor, const void *dst, const void *src_tensor,
                            const double *saved, const float *gamma, const float *beta,
                            const struct rn_bn_shape *s, void *workspace)
 {
+    float *dsrc = dsrc_tensor;
+    const float *ddst = ddst_tensor;
+    const float *src = src_tensor;
     struct rn_bn_shape plain = *s;
     int count = s->N * s->C * s->H * s->W;
     if (s->post == RN_POST_RELU) {

@@ -4,10 +4,48 @@
 #include "tools/cli/bench_report.h"
 
 #include "base/file.h"
+#include "tools/cli/files.h"
 #include "tools/cli/plot.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* -- statistics ----------------------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Quantile of sorted times, linear between neighbours. */
+static double quantile(const double *sorted, int count, double q)
+{
+    double place = q * (count - 1);
+    int i = (int)place;
+    return i + 1 >= count ? sorted[count - 1] : sorted[i] + (place - i) * (sorted[i + 1] - sorted[i]);
+}
+
+void bench_summarise(struct bench_result *r, double *times, int count)
+{
+    double sum = 0, squares = 0;
+    qsort(times, (size_t)count, sizeof *times, compare);
+    for (int i = 0; i < count; i++) sum += times[i];
+    r->mean = sum / count;
+    for (int i = 0; i < count; i++) squares += (times[i] - r->mean) * (times[i] - r->mean);
+    r->std = count > 1 ? sqrt(squares / (count - 1)) : 0;
+    r->median = quantile(times, count, 0.5);
+    r->p90 = quantile(times, count, 0.9);
+    r->p95 = quantile(times, count, 0.95);
+    r->p99 = quantile(times, count, 0.99);
+    r->min = times[0];
+    r->max = times[count - 1];
+    r->images_per_second = 1e3 * r->batch / r->median;
+}
+
+/* -- reports -------------------------------------------------------------------------------------- */
 
 struct column { const char *key; double value; int digits; };
 #define COLUMNS 14
@@ -74,22 +112,27 @@ static void add_csv(struct rn_text *t, const struct opt_set *o, const struct ben
 
 void bench_add_title(struct rn_text *t, const struct opt_set *o)
 {
-    rn_text_add(t, "%s, %s, %s stem, %dx%d, %d classes, %s, %d threads, %s\n%6s %11s %9s %11s %11s %11s %9s %8s\n",
+    rn_text_add(t, "%s, %s, %s stem, %dx%d, %d classes, %s, %d threads, %s; milliseconds of %d calls after %d\n"
+                "%6s %9s %9s %8s %9s %9s %9s %9s %9s %10s %8s %8s %8s\n",
                 opt_text(o, "mode"), opt_text(o, "arch"), opt_text(o, "stem"), (int)opt_int(o, "image-size"),
                 (int)opt_int(o, "image-size"), (int)opt_int(o, "num-classes"), opt_text(o, "numerics"),
                 (int)opt_int(o, "threads"), opt_switch(o, "data-free") ? "synthetic input" : opt_text(o, "data"),
-                "batch", "median ms", "std ms", "p95 ms", "images/s", "GFLOP/s", "of peak", "peak MB");
+                (int)opt_int(o, "runs"), (int)opt_int(o, "warmup"), "batch", "mean", "median", "std", "p90", "p95",
+                "p99", "min", "max", "images/s", "GFLOP/s", "of peak", "peak MB");
 }
 
 void bench_add_row(struct rn_text *t, const struct bench_result *r)
 {
-    char a[6][RN_NUMBER_CHARS];
-    rn_text_add(t, "%6d %11s %9s %11s %11s %11s ", r->batch, rn_fixed_text(a[0], r->median, 3),
-                rn_fixed_text(a[1], r->std, 3), rn_fixed_text(a[2], r->p95, 3),
-                rn_fixed_text(a[3], r->images_per_second, 1), rn_fixed_text(a[4], r->gflops, 1));
-    if (r->peak_gflops > 0) rn_text_add(t, "%7s %%", rn_fixed_text(a[5], 100 * r->gflops / r->peak_gflops, 1));
-    else rn_text_add(t, "%9s", "-");
-    rn_text_add(t, " %8s\n", rn_fixed_text(a[0], r->rss, 1));
+    const double ms[] = { r->mean, r->median, r->std, r->p90, r->p95, r->p99, r->min, r->max };
+    char text[RN_NUMBER_CHARS];
+    rn_text_add(t, "%6d", r->batch);
+    for (size_t i = 0; i < RN_COUNT(ms); i++)
+        rn_text_add(t, " %*s", i == 2 ? 8 : 9, rn_fixed_text(text, ms[i], 3));
+    rn_text_add(t, " %10s", rn_fixed_text(text, r->images_per_second, 1));
+    rn_text_add(t, " %8s", rn_fixed_text(text, r->gflops, 1));
+    if (r->peak_gflops > 0) rn_text_add(t, " %6s %%", rn_fixed_text(text, 100 * r->gflops / r->peak_gflops, 1));
+    else rn_text_add(t, " %8s", "-");
+    rn_text_add(t, " %8s\n", rn_fixed_text(text, r->rss, 1));
 }
 
 static rn_status write_csv(const struct opt_set *o, const struct bench_result *r, int count)
@@ -131,22 +174,13 @@ static rn_status write_plot(const struct opt_set *o, const struct bench_result *
     return tool_plot_write(opt_text(o, "plot"), charts, RN_COUNT(charts));
 }
 
-static rn_status check_file(const char *path)
-{
-    struct rn_writer w;
-    rn_status status = rn_writer_open(&w, path);
-    if (!status) rn_writer_abort(&w);
-    return status;
-}
-
 rn_status bench_check_files(const struct opt_set *o)
 {
     if (opt_given(o, "plot") && opt_given(o, "csv") && !strcmp(opt_text(o, "plot"), opt_text(o, "csv")))
         return rn_fail(RN_EUSAGE, "--csv and --plot: both would be written to %s", opt_text(o, "csv"));
     rn_status status = opt_given(o, "plot") ? tool_plot_check(opt_text(o, "plot")) : RN_OK;
-    if (!status && opt_given(o, "plot")) status = check_file(opt_text(o, "plot"));
-    if (!status && opt_given(o, "csv")) status = check_file(opt_text(o, "csv"));
-    return status;
+    if (!status) status = tool_file_check(opt_text(o, "plot"));
+    return status ? status : tool_file_check(opt_text(o, "csv"));
 }
 
 rn_status bench_write_files(const struct opt_set *o, const struct bench_result *r, int count)

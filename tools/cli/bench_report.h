@@ -16,6 +16,11 @@ struct bench_result {
     double images_per_second, gflops, peak_gflops, rss;
 };
 
+/* Fills in what follows from r->batch and the times of single calls, which it sorts: the quantile q of n times
+ * lies at q (n - 1) of the sorted ones, linear between neighbours (the median is that of 0.5); std divides by
+ * n - 1; images a second come from the median. */
+void bench_summarise(struct bench_result *r, double *times, int count);
+
 /* The settings of `o` belong to every result. */
 void bench_add_title(struct rn_text *t, const struct opt_set *o);
 void bench_add_row(struct rn_text *t, const struct bench_result *r);

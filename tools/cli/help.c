@@ -20,7 +20,10 @@ static const struct { const char *program, *line; } example[] = {
     { "train", "./train --arch resnet50 --dry-run --json      sizes of a net, training nothing" },
     { "evaluate", "./evaluate --checkpoint runs/demo/checkpoints/demo_best.pth --data demo" },
     { "evaluate", "./evaluate --checkpoint resnet18.pth --stem cifar --data cifar10:DIR --json" },
-    { "bench", "./bench --mode infer --batch-sizes 1,8,32 --data-free" },
+    { "evaluate", "./evaluate --checkpoint resnet18.pth --data cifar10:DIR --tta flip --confusion matrix.png" },
+    { "evaluate", "./evaluate --checkpoint resnet18.pth --size      parameters, bytes, layers" },
+    { "bench", "./bench --data-free                             latency: batch 1, 10 calls to warm up, 100 timed" },
+    { "bench", "./bench --mode infer --batch-sizes 1,8,32 --data-free --csv speed.csv" },
     { "bench", "./bench --mode train --stem cifar --image-size 32 --num-classes 10 --batch-sizes 128" },
     { "convert", "./convert resnet18.pth resnet18.safetensors" },
     { "convert", "./convert --list resnet18.pth" },
@@ -102,9 +105,10 @@ void opt_print_help(const struct opt_set *o)
 static bool opens(const char *isa, const char *numerics)
 {
     const struct rn_device_options options = { .threads = 1, .isa = isa, .numerics = numerics };
+    const struct rn_ops *ops;
     void *dev;
-    if (rn_ops_cpu.open(&dev, &options)) return false;
-    rn_ops_cpu.close(dev);
+    if (rn_backend_find(&ops, "cpu", numerics) || ops->open(&dev, &options)) return false;
+    ops->close(dev);
     return true;
 }
 

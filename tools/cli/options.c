@@ -48,6 +48,13 @@ const struct opt opt_net[] = {
 };
 const size_t opt_net_count = RN_COUNT(opt_net);
 
+const struct opt opt_net_cifar[] = {
+    { "stem", OPT_CHOICE, "cifar", 0, 0, STEMS, NULL, "first layers", "Net" },
+    { "image-size", OPT_INT, "32", 32, 4096, NULL, "N", "height and width given to the net", "Net" },
+    { "num-classes", OPT_INT, "10", 2, 100000, NULL, "N", "outputs", "Net" },
+};
+const size_t opt_net_cifar_count = RN_COUNT(opt_net_cifar);
+
 /* -- the table ------------------------------------------------------------------------------------ */
 
 void opt_begin(struct opt_set *o, const char *program, const char *summary)

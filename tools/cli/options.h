@@ -46,11 +46,14 @@ struct opt_set {
 };
 
 /* The rows that several programs share: help, version, threads, backend, isa, numerics, quiet, json; and
- * the net's: arch, stem, num-classes, image-size, upsample. */
+ * the net's: arch, stem, num-classes, image-size, upsample.  The last, added after the net's, makes it one
+ * for CIFAR-10 unless the user says otherwise. */
 extern const struct opt opt_common[];
 extern const size_t opt_common_count;
 extern const struct opt opt_net[];
 extern const size_t opt_net_count;
+extern const struct opt opt_net_cifar[];
+extern const size_t opt_net_cifar_count;
 
 void opt_begin(struct opt_set *o, const char *program, const char *summary);
 void opt_add(struct opt_set *o, const struct opt *rows, size_t count);
@@ -78,6 +81,22 @@ void opt_print_version(const struct opt_set *o);                /* stdout */
 /* What every main() does last: prints "program: message" to stderr if status is an error, and returns the
  * exit status. */
 int tool_exit(const char *program, rn_status status);
+
+/* A program that is one function of its settings: the tables of its rows, in the order in which they are
+ * added, up to one without rows; how many words without dashes it takes; what it does. */
+struct tool {
+    const char *name, *summary;
+    struct { const struct opt *rows; size_t count; } table[4];
+    int positionals;
+    rn_status (*run)(const struct opt_set *o);
+};
+/* Its main(): reads the settings and prints what --help or --version ask for, or else runs it. */
+int tool_main(const struct tool *t, int argc, char **argv);
+
+/* Fills in the architecture and the sizes of images that the net's rows describe; the rest stays.  All but
+ * upsample must have a value. */
+struct rn_net_config;
+rn_status tool_net(struct rn_net_config *c, const struct opt_set *o);
 
 /* The device that --backend, --isa, --numerics, --threads ask for, after the start-up check (A40). */
 struct tool_device { const struct rn_ops *ops; void *dev; int threads; };

@@ -1,4 +1,4 @@
-/* plot.h - line charts as PNG or SVG, drawn by cairo where this machine has it. */
+/* plot.h - charts and tables as PNG or SVG, drawn by cairo where this machine has it. */
 #ifndef RN_CLI_PLOT_H
 #define RN_CLI_PLOT_H
 
@@ -24,5 +24,21 @@ rn_status tool_plot_check(const char *path);
 
 /* Draws the charts side by side; the file is written whole or not at all. */
 rn_status tool_plot_write(const char *path, const struct tool_chart *chart, int charts);
+
+/* count[classes][classes]: a row for each label, a column for each answer; a cell's colour is its share of the
+ * row. */
+#define TOOL_CONFUSION_CLASSES 1000 /* at most */
+struct tool_confusion {
+    const char *title;
+    const char *const *names; /* [classes] */
+    const int64_t *count;
+    int classes;
+};
+rn_status tool_plot_confusion(const char *path, const struct tool_confusion *confusion);
+
+/* The curves of the run in `folder`: its results.csv drawn into its curves.png, 1200x800: loss, accuracy and
+ * learning rate over the epochs, the best of them marked.  Equal tables, titles and fonts give equal bytes.
+ * RN_EINPUT: no such table, or a line of it that is none. */
+rn_status tool_plot_run(const char *folder, const char *title, const char *subtitle);
 
 #endif /* RN_CLI_PLOT_H */

@@ -4,6 +4,8 @@
  */
 #include "tools/cli/train_settings.h"
 
+#include "tools/cli/private.h"
+
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -27,7 +29,8 @@ const struct opt tool_train_rows[] = {
       G_DATA },
     { "std", OPT_REALS, NULL, 1e-6, 100, NULL, "a,b,c", "likewise", G_DATA },
     { "augment", OPT_TEXT, NULL, 0, 0, NULL, "LIST",
-      "none or crop:4,flip; default: demo none, else both", G_DATA },
+      "none, or of crop:4 (crop:4:reflect) and flip (altflip); default: demo none, else crop:4,flip",
+      G_DATA },
     { "shuffle", OPT_SWITCH, "true", 0, 0, NULL, NULL, "--no-shuffle keeps the file order",
       G_DATA },
     { "limit-train", OPT_INT, "0", 0, BIG, NULL, "N", "the first N images in file order; 0: all",
@@ -54,10 +57,17 @@ const struct opt tool_train_rows[] = {
       "percent; missing it is exit 5 when given as a flag", G_TRAIN },
     { "seed", OPT_INT, "42", 0, 9007199254740992.0, NULL, "N", "of weights, order and augmentation",
       G_TRAIN },
+    { "model-ema", OPT_SWITCH, NULL, 0, 0, NULL, NULL,
+      "average the weights; the average is validated and stored", G_TRAIN },
+    { "model-ema-decay", OPT_REAL, NULL, 0, 0.9999999, NULL, "X", "of the average; default 0.999",
+      G_TRAIN },
+    { "model-ema-steps", OPT_INT, NULL, 1, 1e6, NULL, "N", "it moves every N steps; default 1",
+      G_TRAIN },
     { "amp", OPT_CHOICE, "off", 0, 0, "off|bf16|fp16", NULL, "mixed precision", G_TRAIN },
     { "opt", OPT_CHOICE, "sgd", 0, 0, "sgd|adamw", NULL, "optimiser", G_OPT },
     { "lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "peak rate; default: sgd 0.1 (demo 0.02), adamw 0.001", G_OPT },
     { "head-lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "of fc.*; default: lr", G_OPT },
+    { "bias-lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "of all biases; default: lr, head-lr", G_OPT },
     { "momentum", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of sgd, unless one-cycle moves it",
       G_OPT },
     { "nesterov", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "Nesterov's momentum", G_OPT },
@@ -66,6 +76,10 @@ const struct opt tool_train_rows[] = {
     { "beta2", OPT_REAL, "0.999", 0, 0.999999, NULL, "X", "of adamw", G_OPT },
     { "opt-eps", OPT_REAL, "1e-8", 1e-30, 1, NULL, "X", "of adamw", G_OPT },
     { "weight-decay", OPT_REAL, NULL, 0, 1e6, NULL, "X", "default: sgd 0.0005, adamw 0.01", G_OPT },
+    { "norm-weight-decay", OPT_REAL, NULL, 0, 1e6, NULL, "X",
+      "of batch norms; default: weight-decay", G_OPT },
+    { "bias-weight-decay", OPT_REAL, NULL, 0, 1e6, NULL, "X",
+      "of all biases, also of norms; default: the others'", G_OPT },
     { "lr-scheduler", OPT_CHOICE, NULL, 0, 0, "cosine|plateau|step|onecycle|constant", NULL,
       "default: demo onecycle, else cosine", G_OPT },
     { "t-max", OPT_INT, NULL, 1, 1e6, NULL, "N",
@@ -90,6 +104,10 @@ const struct opt tool_train_rows[] = {
     { "output", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "run folder; default runs/NAME, -2, -3 ...",
       G_RUN },
     { "overwrite", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "replace the run in --output", G_RUN },
+    { "checkpoint-name", OPT_TEXT, NULL, 0, 0, NULL, "NAME",
+      "checkpoints/NAME_best.pth, NAME_last.pth; default: the data's name", G_RUN },
+    { "csv-name", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "results.csv under this name, too", G_RUN },
+    { "tensorboard", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "leave curves for TensorBoard, too", G_RUN },
     { "checkpoint-every", OPT_INT, "0", 0, BIG, NULL, "STEPS", "besides epochs' ends", G_RUN },
     { "resume", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "go on from this checkpoint, with its settings",
       G_RUN },
@@ -147,6 +165,17 @@ static rn_status add_epochs(struct opt_set *o, const struct rn_checkpoint *c)
     return opt_set_text(o, "epochs", text);
 }
 
+/* Whether a later part of a run, or its replay, takes this setting of the first: all that decide bits, and
+ * what names its files.  weights: for the record, which --verify-run replays. */
+static bool inherited(const char *name)
+{
+    static const char *const too[] = { "epochs",      "weights",    "checkpoint-name",
+                                       "csv-name",    "target-acc", "tensorboard" };
+    for (size_t i = 0; i < RN_COUNT(too); i++)
+        if (!strcmp(name, too[i])) return true;
+    return !rn_setting_free(name);
+}
+
 rn_status tool_train_adopt_checkpoint(struct opt_set *o, const struct rn_checkpoint *c)
 {
     const struct rn_value *a = c->arguments;
@@ -154,14 +183,44 @@ rn_status tool_train_adopt_checkpoint(struct opt_set *o, const struct rn_checkpo
     for (size_t i = 0; status == RN_OK && a && i + 1 < a->count; i += 2) {
         const char *name = a->item[i]->kind == RN_STRING ? a->item[i]->text : "";
         struct rn_text t = {0};
-        bool wanted = !rn_setting_free(name) || !strcmp(name, "epochs") || !strcmp(name, "weights");
-        if (!wanted) continue; /* weights: for the record, which --verify-run replays */
+        if (!inherited(name)) continue;
         tool_value_text(&t, a->item[i + 1], false);
         status = rn_text_status(&t);
         if (status == RN_OK && t.data) status = adopt(o, name, t.data);
         rn_text_free(&t);
     }
     return status || !opt_given(o, "more-epochs") ? status : add_epochs(o, c);
+}
+
+/* Gives the setting `name` the value that --`because` implies, with the same rank. */
+static rn_status imply(struct opt_set *o, const char *name, const char *value, const char *because)
+{
+    return opt_assign(o, opt_row(o, name, strlen(name)), value, opt_source_of(o, because), because);
+}
+
+rn_status tool_train_settle_precision(struct opt_set *o)
+{
+    const enum opt_source amp = opt_source_of(o, "amp"), numerics = opt_source_of(o, "numerics");
+    const bool mixed = !strcmp(opt_text(o, "amp"), "bf16"), bf16 = !strcmp(opt_text(o, "numerics"), "bf16");
+    if (!strcmp(opt_text(o, "amp"), "fp16"))
+        return rn_fail(RN_EUSAGE, "--amp fp16 needs a GPU; on a CPU --amp bf16 is the mixed precision");
+    if (amp > numerics) {
+        const char *unmixed = bf16 ? "fp32" : opt_text(o, "numerics");
+        return imply(o, "numerics", mixed ? "bf16" : unmixed, "amp");
+    }
+    if (numerics > amp) return imply(o, "amp", bf16 ? "bf16" : "off", "numerics");
+    if (mixed == bf16) return RN_OK;
+    return rn_fail(RN_EUSAGE, "--amp %s and --numerics %s exclude each other", opt_text(o, "amp"),
+                   opt_text(o, "numerics"));
+}
+
+void tool_mention_numerics(const struct opt_set *o, const struct rn_checkpoint *file)
+{
+    const char *now = opt_text(o, "numerics"), *there = rn_checkpoint_text(file, "numerics");
+    char shown[64];
+    if (there && strcmp(there, now) && !opt_switch(o, "quiet"))
+        fprintf(stderr, "%s: %s was trained under --numerics %s; this is %s\n", o->program, file->path,
+                rn_printable(shown, sizeof shown, there, strlen(there)), now);
 }
 
 /* Makes a setting that nobody gave explicit, so that args.conf and checkpoints show it. */
@@ -200,6 +259,9 @@ rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d)
     if ((st = settle_number(o, "num-classes", d->classes))) return st;
     if ((st = settle_number(o, "image-size", d->height))) return st;
     if ((st = settle_reals(o, "mean", d->mean)) || (st = settle_reals(o, "std", d->std))) return st;
+    if ((st = settle(o, "checkpoint-name", d->name))) return st;
+    if (opt_switch(o, "model-ema") && (st = settle(o, "model-ema-decay", "0.999"))) return st;
+    if (opt_switch(o, "model-ema") && (st = settle(o, "model-ema-steps", "1"))) return st;
     int64_t span = opt_int(o, "epochs") - opt_int(o, "lr-warmup-epochs");
     return settle_number(o, "t-max", RN_MAX(span, 1));
 }
@@ -281,6 +343,25 @@ static rn_status choose_arch(struct rn_arch *a, const struct opt_set *o,
     return RN_OK;
 }
 
+static struct rn_optional optional(const struct opt_set *o, const char *name)
+{
+    return (struct rn_optional){ opt_text(o, name), opt_real(o, name) };
+}
+
+/* Names of files that stay within the run folder. */
+static rn_status check_names(const struct opt_set *o)
+{
+    const char *checkpoint = opt_text(o, "checkpoint-name"), *csv = opt_text(o, "csv-name");
+    size_t length = strlen(checkpoint);
+    if (checkpoint[0] == '/' || checkpoint[length - 1] == '/' || strstr(checkpoint, "..") ||
+        strstr(checkpoint, "//") || (strchr(checkpoint, '/') != strrchr(checkpoint, '/')))
+        return rn_fail(RN_EUSAGE, "--checkpoint-name %s: NAME or FOLDER/NAME is needed, within "
+                                  "checkpoints", checkpoint);
+    if (csv && (strchr(csv, '/') || csv[0] == '.'))
+        return rn_fail(RN_EUSAGE, "--csv-name %s: a file name without a folder is needed", csv);
+    return RN_OK;
+}
+
 rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
                             const struct rn_dataset *d, const struct rn_checkpoint *file)
 {
@@ -307,23 +388,28 @@ rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
         .beta2 = opt_real(o, "beta2"),
         .eps = opt_real(o, "opt-eps"),
         .weight_decay = opt_real(o, "weight-decay"),
+        .norm_decay = optional(o, "norm-weight-decay"),
+        .bias_decay = optional(o, "bias-weight-decay"),
+        .bias_lr = optional(o, "bias-lr"),
         .nesterov = opt_switch(o, "nesterov"),
         .schedule = schedule_of(o),
         .smoothing = opt_real(o, "label-smoothing"),
+        .average = opt_switch(o, "model-ema"),
+        .average_decay = opt_real(o, "model-ema-decay"),
+        .average_steps = opt_int(o, "model-ema-steps"),
         .stop_floor = opt_int(o, "early-stop-floor"),
         .stop_patience = opt_int(o, "early-stop-patience"),
         .seed = (uint64_t)opt_int(o, "seed"),
         .checkpoint_every = opt_int(o, "checkpoint-every"),
         .numerics = opt_text(o, "numerics"),
     };
-    if (strcmp(opt_text(o, "amp"), "off"))
-        return rn_fail(RN_EUSAGE, "--amp %s is not in this version; off is", opt_text(o, "amp"));
+    if ((st = check_names(o))) return st;
     if ((st = read_three(o, "mean", c->mean)) || (st = read_three(o, "std", c->std))) return st;
     if ((st = rn_augment_parse(&c->augment, opt_text(o, "augment")))) return st;
     return choose_arch(&c->arch, o, file);
 }
 
-rn_status tool_train_adopt_run(struct opt_set *o, const char *folder)
+rn_status tool_train_adopt_run(struct opt_set *o, const char *folder, char **resumed)
 {
     char *path = rn_path_join(folder, "args.conf");
     char program[] = "train", flag[] = "--config", *argv[] = { program, flag, path };
@@ -334,9 +420,11 @@ rn_status tool_train_adopt_run(struct opt_set *o, const char *folder)
     if (!st) st = opt_parse(&recorded, 3, argv);
     for (size_t i = 0; !st && i < recorded.rows; i++) {
         const char *name = recorded.row[i]->name;
-        bool wanted = !rn_setting_free(name) || !strcmp(name, "epochs") || !strcmp(name, "weights");
-        if (wanted && recorded.source[i] == OPT_FILE) st = adopt(o, name, recorded.value[i]);
+        if (inherited(name) && recorded.source[i] == OPT_FILE) st = adopt(o, name, recorded.value[i]);
     }
+    *resumed = NULL;
+    if (!st && opt_text(&recorded, "resume") && !(*resumed = rn_strdup(opt_text(&recorded, "resume"))))
+        st = RN_ENOMEM;
     if (st == RN_EUSAGE)
         st = rn_fail(RN_EINPUT, "%s", rn_error()); /* the file is at fault, not the flags */
     opt_end(&recorded);

@@ -14,8 +14,14 @@ extern const size_t tool_train_rows_count;
 /* Settings of the run that a checkpoint belongs to, where this command line has none;
  * --more-epochs. */
 rn_status tool_train_adopt_checkpoint(struct opt_set *o, const struct rn_checkpoint *c);
-/* The same from FOLDER/args.conf, initial weights and number of epochs included. */
-rn_status tool_train_adopt_run(struct opt_set *o, const char *folder);
+/* The same from FOLDER/args.conf, initial weights and number of epochs included; *resumed: the checkpoint
+ * that the run went on from, rn_alloc'ed, or NULL. */
+rn_status tool_train_adopt_run(struct opt_set *o, const char *folder, char **resumed);
+/* Makes --amp and --numerics say the same: the one that was given, or given with the higher rank, decides.
+ * RN_EUSAGE where they contradict each other, and for fp16.  Before anything is adopted. */
+rn_status tool_train_settle_precision(struct opt_set *o);
+/* Weights are numbers and work under any arithmetic; that they come from another one is said on stderr. */
+void tool_mention_numerics(const struct opt_set *o, const struct rn_checkpoint *file);
 /* Defaults that depend on the data set, the optimiser or each other are made explicit. */
 rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d);
 /* Arch and stem off the shapes of the initial weights, for when no --arch was given; widths of no
