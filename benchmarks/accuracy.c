@@ -281,7 +281,7 @@ static void head(const struct opt_set *o)
     printf("\n");
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct rn_graph g = { 0 };
     struct rn_net_config c = { .batch = 1, .eval_batch = 1 };

@@ -285,7 +285,7 @@ static void measure_node(struct bench *b, const struct rn_graph *g, int i, int b
     }
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct bench b = { .runs = (int)opt_int(o, "runs") };
     struct rn_graph g = { 0 };

@@ -205,7 +205,7 @@ static void finish(struct bench *b)
     rn_dataset_close(b->set);
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct bench b = { .batch = (int)opt_int(o, "batch-size"), .classes = (int)opt_int(o, "num-classes") };
     int size = (int)opt_int(o, "image-size"), seeds = (int)opt_int(o, "seeds");

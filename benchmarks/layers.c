@@ -244,7 +244,7 @@ static rn_status open_sides(struct tool_device d[SIDES], const struct opt_set *o
     return status;
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct tool_device d[SIDES] = { { 0 } };
     struct rn_graph g = { 0 };

@@ -257,7 +257,7 @@ static void print_row(int threads)
     fflush(stdout);
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct tool_device d;
     rn_status status = tool_device_open(&d, o);

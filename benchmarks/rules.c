@@ -292,7 +292,7 @@ static rn_status measure_sums(double all[2][2], const struct device *d, const st
     return status;
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct tool_device t = { 0 };
     struct rn_graph g = { 0 };

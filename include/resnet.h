@@ -68,6 +68,9 @@ extern const struct rn_ops rn_ops_cpu_bf16; /* ... of the bf16 numerics */
  * RN_EUSAGE: unknown name, or numerics that the backend does not have; RN_EFAIL: known, but not in this
  * build; RN_EINPUT: not loadable, another version, or a table with holes. */
 rn_status rn_backend_find(const struct rn_ops **ops, const char *name, const char *numerics);
+/* Why the backend cpu computes bf16 without the tile unit AMX, in a few words; NULL: it uses it, unless a
+ * lower instruction set is asked for.  CPU, system and A33 are asked once. */
+const char *rn_amx_absence(void);
 
 /* -- architectures ----------------------------------------------------------------------------- */
 

@@ -225,7 +225,10 @@ static void amx_handler(int sig, siginfo_t *info, void *context)
 static inline const char *amx_start(void)
 {
     if (!rn_amx_absence()) return "hardware";
-    if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512bf16")) return NULL;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512vl") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512bf16"))
+        return NULL;
     struct sigaction action = { .sa_flags = SA_SIGINFO | SA_NODEFER, .sa_sigaction = amx_handler };
     sigemptyset(&action.sa_mask);
     return sigaction(SIGILL, &action, NULL) ? NULL : "emulated";

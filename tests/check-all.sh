@@ -81,6 +81,10 @@ for isa in portable avx2 avx512 amx neon; do
     done
 done
 trains_alike "backend ref" ./train -- --backend ref
+if ! late "20 steps"; then
+    run env LIMIT=600 sh tests/bits.sh . --long
+    add_counts "20 steps"
+fi
 
 stage "the one-line build"
 run $MAKE bare

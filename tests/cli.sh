@@ -126,6 +126,11 @@ fi
 for file in args.conf results.csv log.txt hashes.txt summary.json; do
     if [ -s "$T/one/$file" ]; then pass "the run leaves $file"; else fail "the run leaves $file"; fi
 done
+if "$BIN/train" --version | grep -q '^cairo  *found'; then
+    if [ -s "$T/one/curves.png" ]; then pass "the run leaves curves.png"; else fail "the run leaves curves.png"; fi
+else
+    skip "no cairo here, so no curves.png"
+fi
 last=$(ls "$T"/one/checkpoints/*_last.pth 2>/dev/null | head -n 1)
 best=$(ls "$T"/one/checkpoints/*_best.pth 2>/dev/null | head -n 1)
 if [ -s "${last:-/nowhere}" ] && [ -s "${best:-/nowhere}" ]; then pass "the run leaves two checkpoints"
@@ -173,7 +178,10 @@ if [ $status = 0 ] && grep -q '"numerics": "bf16"' "$T/mixed-on/summary.json"; t
 else
     fail "--resume of a bf16 checkpoint" "exit $status: $(why)"
 fi
-works "evaluate under another numerics" "$BIN/evaluate" --checkpoint "$T"/winograd/checkpoints/*_last.pth --data demo --limit 8
+prints "evaluate takes the checkpoint's numerics" '"numerics": "fp32-winograd"' \
+    "$BIN/evaluate" --checkpoint "$T"/winograd/checkpoints/*_last.pth --data demo --limit 8 --json
+works "evaluate under another numerics" \
+    "$BIN/evaluate" --checkpoint "$T"/winograd/checkpoints/*_last.pth --data demo --limit 8 --numerics fp32
 if grep -q 'trained under --numerics fp32-winograd' "$T/err"; then pass "... and it is said"
 else fail "evaluate does not say that the checkpoint has another numerics" "$(why)"; fi
 run_small other --resume "$last" --stem cifar

@@ -145,7 +145,7 @@ static void check_case(const struct row *row, const char *text, const struct way
 /* Every way on this CPU: all thread counts on the best set, two on the others, im2col on each; and bf16. */
 static size_t all_ways(struct way *ways)
 {
-    static const char *const names[] = { "avx512", "avx2", "neon", "portable" };
+    static const char *const names[] = { "amx", "avx512", "avx2", "neon", "portable" };
     static const int threads[] = { 1, 2, 3, 6, 8 };
     size_t count = 0;
     for (size_t t = 0; t < RN_COUNT(threads); t++) ways[count++] = (struct way){ NULL, threads[t], false, false };
@@ -154,9 +154,11 @@ static size_t all_ways(struct way *ways)
         void *dev = NULL;
         if (rn_ops_cpu.open(&dev, &options)) continue;
         rn_ops_cpu.close(dev);
-        ways[count++] = (struct way){ names[i], 1, false, false };
-        ways[count++] = (struct way){ names[i], 3, false, false };
-        ways[count++] = (struct way){ names[i], 2, true, false };
+        if (i) { /* amx is for bf16 alone */
+            ways[count++] = (struct way){ names[i], 1, false, false };
+            ways[count++] = (struct way){ names[i], 3, false, false };
+            ways[count++] = (struct way){ names[i], 2, true, false };
+        }
         for (int n = 1; n <= 3; n++) ways[count++] = (struct way){ names[i], n, false, true };
     }
     return count;

@@ -289,7 +289,7 @@ static rn_status show(struct rn_text *t, bool hidden)
     return status;
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct bench_result r[BENCH_SIZES];
     struct rn_text text = { 0 };

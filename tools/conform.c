@@ -144,7 +144,7 @@ static rn_status judge(const struct opt_set *o, const char *mode)
     return status;
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     const char *mode;
     rn_status status = mode_of(&mode, o);

@@ -241,7 +241,7 @@ static rn_status list(const char *path, bool json)
     return s;
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     const char *file = opt_text(o, "list");
     if (file) {

@@ -14,7 +14,7 @@ best=$(ls "$run"/checkpoints/*_best.pth | head -n 1)
 echo
 "$bin/evaluate" --checkpoint "$best" --data demo
 echo
-echo "The run is in $run (results.csv has the curves, a line an epoch):"
+echo "The run is in $run (curves.png shows the curves where cairo is installed, results.csv has a line an epoch):"
 for file in "$run"/* "$run"/checkpoints/*; do
     if [ -f "$file" ]; then echo "  $file"; fi
 done

@@ -67,7 +67,7 @@ static const struct opt rows[] = {
 #define CLASS_NAME 200 /* bytes of a class name that are shown */
 
 struct session {
-    const struct opt_set *o;
+    struct opt_set *o;
     struct rn_checkpoint *file;
     struct rn_dataset *data;
     struct tool_device device;
@@ -425,6 +425,18 @@ static rn_status check_outputs(const struct session *s)
     return st;
 }
 
+/* The numerics of the training are the evaluation's, where this backend has them and no flag says otherwise:
+ * so it gives the bits of the training's validation. */
+static rn_status adopt_numerics(struct session *s)
+{
+    const char *there = rn_checkpoint_text(s->file, "numerics");
+    const struct rn_ops *ops;
+    if (!there || opt_given(s->o, "numerics")) return RN_OK;
+    if (!rn_backend_find(&ops, opt_text(s->o, "backend"), there)) return opt_set_text(s->o, "numerics", there);
+    rn_error_clear();
+    return RN_OK;
+}
+
 static rn_status work(struct session *s)
 {
     const char *path = opt_text(s->o, "checkpoint");
@@ -434,7 +446,7 @@ static rn_status work(struct session *s)
     if (!path) return rn_fail(RN_EUSAGE, "--checkpoint FILE is needed");
     if ((st = check_outputs(s)) || (st = rn_checkpoint_open(&s->file, path))) return st;
     if ((st = choose_arch(&arch, s)) || (images && (st = open_data(s, &arch)))) return st;
-    if ((st = tool_device_open(&s->device, s->o))) return st;
+    if ((st = adopt_numerics(s)) || (st = tool_device_open(&s->device, s->o))) return st;
     tool_mention_numerics(s->o, s->file);
     if (images && (st = evaluate(s, &arch))) return st;
     if (size && (st = measure_size(s, &arch))) return st;
@@ -458,7 +470,7 @@ static void end(struct session *s)
     tool_device_close(&s->device);
 }
 
-static rn_status run(const struct opt_set *o)
+static rn_status run(struct opt_set *o)
 {
     struct session s = { .o = o };
     rn_status st = work(&s);

@@ -84,6 +84,7 @@ static rn_status prepare(struct session *s)
     if ((st = tool_train_settle_precision(o))) return st;
     if (opt_text(o, "resume")) {
         if ((st = rn_checkpoint_open(&s->file, opt_text(o, "resume")))) return st;
+        if (opt_given(o, "numerics")) tool_mention_numerics(o, s->file);
         if ((st = tool_train_adopt_checkpoint(o, s->file))) return st;
     } else if (opt_given(o, "more-epochs")) {
         return rn_fail(RN_EUSAGE, "--more-epochs needs --resume");
@@ -259,14 +260,17 @@ static rn_status open_run(struct session *s)
 
 static rn_status begin_log(struct session *s)
 {
+    const bool bf16 = s->device.ops == &rn_ops_cpu_bf16;
+    const char *absence = bf16 ? rn_amx_absence() : NULL;
     struct rn_text t = {0};
     rn_text_add(&t,
-                "%s on %s: %zu parameters, %" PRId64 " steps an epoch, %s/%s, %d threads, run "
+                "%s on %s: %zu parameters, %" PRId64 " steps an epoch, %s on %s/%s%s%s%s, %d threads, run "
                                                      "folder %s",
                 s->config.arch.name, s->data->spec,
                 rn_net_trainable_count(rn_trainer_net(s->trainer)),
-                rn_trainer_steps_per_epoch(s->trainer), s->device.ops->name,
-                s->device.ops->isa(s->device.dev), s->device.threads, rn_run_folder(s->run));
+                rn_trainer_steps_per_epoch(s->trainer), s->config.numerics, s->device.ops->name,
+                s->device.ops->isa(s->device.dev), absence ? " (AMX not used: " : "", absence ? absence : "",
+                absence ? ")" : "", s->device.threads, rn_run_folder(s->run));
     if (rn_trainer_steps(s->trainer))
         rn_text_add(&t, ", from step %" PRId64, rn_trainer_steps(s->trainer));
     rn_status st = rn_text_status(&t);

@@ -1,18 +1,19 @@
 /*
  * amx.c - whether the tile unit is there and computes what A31 says.
  *
- * Three must agree: the CPU has AMX-TILE, AMX-BF16 and AVX512-BF16; the system saves tiles and lets this
- * process use them, which it must be asked for; and TDPBF16PS passes a check on fixed data (A33).
+ * Three must agree: the CPU has AMX-TILE, AMX-BF16 and the AVX-512 of what surrounds them; the system saves
+ * tiles and lets this process use them, which it must be asked for; and TDPBF16PS passes a check on fixed data
+ * (A33).
  */
 #define _DEFAULT_SOURCE /* syscall */
 #include "cpu/amx.h"
 
-#include <stdatomic.h>
-
 #if RN_AMX
 #include <cpuid.h>
+#include <pthread.h>
 #if defined(__linux__)
 #include <errno.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -95,13 +96,22 @@ const char *rn_amx_check(void)
 
 /* -- who must agree --------------------------------------------------------------------------------- */
 
-/* Leaf 7: EDX bit 24 is AMX-TILE, bit 22 AMX-BF16; sub-leaf 1: EAX bit 5 is AVX512-BF16. */
-static bool cpu_has(void)
+/* Leaf 7: EDX bit 24 is AMX-TILE, bit 22 AMX-BF16. */
+static bool cpu_has_tiles(void)
 {
     unsigned a, b, c, d;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")) return false;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 24 & 1) || !(d >> 22 & 1)) return false;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 24 & 1) && (d >> 22 & 1);
+}
+
+/* What is not tiles: all that kernels_avx512.c uses, for a hypervisor may hide some of it, and AVX512-BF16,
+ * bit 5 of EAX in sub-leaf 1 of leaf 7. */
+static bool cpu_has_vectors(void)
+{
+    unsigned a, b, c, d;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 }
 
 /* XCR0 bits 17 and 18: configuration and content of tiles. */
@@ -120,8 +130,14 @@ static const char *permission(void)
 {
 #if defined(__linux__)
     if (!syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)) return NULL;
-    return errno == EPERM ? "the system does not allow this process its tiles"
-                          : "the system knows no way to ask for tiles (Linux 5.16 does)";
+    static char other[64];
+    switch (errno) {
+    case EPERM: return "the system does not allow this process its tiles";
+    case ENOSPC: return "the signal stack of a thread (sigaltstack) is too small for tiles";
+    case ENOSYS: case EINVAL: case EOPNOTSUPP: return "the system knows no way to ask for tiles (Linux 5.16 does)";
+    }
+    snprintf(other, sizeof other, "the system refuses to give tiles (errno %d)", errno);
+    return other;
 #else
     return "this program does not know how to ask this system for tiles";
 #endif
@@ -129,25 +145,23 @@ static const char *permission(void)
 
 static const char *absence(void)
 {
-    if (!cpu_has()) return "the CPU has none";
+    if (!cpu_has_tiles()) return "the CPU has none";
+    if (!cpu_has_vectors()) return "the CPU has not all of the AVX-512 that goes with it";
     if (!system_saves()) return "the system does not save its tiles";
     const char *refused = permission();
     if (refused) return refused;
     return rn_amx_check() ? "it does not compute as A31 says (A33)" : NULL;
 }
 
-/* Threads that come at once find the same. */
+static const char *answer;
+
+static void ask(void) { answer = absence(); }
+
 const char *rn_amx_absence(void)
 {
-    static const char present[] = "";
-    static _Atomic(const char *) answer;
-    const char *found = atomic_load(&answer);
-    if (!found) {
-        found = absence();
-        if (!found) found = present;
-        atomic_store(&answer, found);
-    }
-    return found == present ? NULL : found;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, ask);
+    return answer;
 }
 
 bool rn_amx_does(const struct rn_cpu *cpu, const struct rn_conv_shape *s)

@@ -11,16 +11,15 @@
 #include "cpu/amx_tile.h"
 #include "cpu/bf16_conv.h"
 
-/* Why this process does not use the tile unit, in a few words; NULL: it may.  The CPU, the system and A33 are
- * asked once. */
-const char *rn_amx_absence(void);
+#include "resnet.h" /* rn_amx_absence */
 
 /* Outputs as bf16, or as floats without the last rounding: one of the two. */
 struct rn_amx_target { rn_bf16 *bf16; float *floats; };
 
 #if RN_AMX
 
-/* A33: TDPBF16PS against A31, on fixed data, in this thread.  NULL, or on what they differ. */
+/* A33: TDPBF16PS against A31, on fixed data, in this thread.  NULL, or on what they differ.  Part of what
+ * rn_amx_absence() asks; here so that tests can run it on emulated tiles. */
 const char *rn_amx_check(void);
 
 /* Whether convolutions of a shape run here: on this device, and not on a few channels of many groups. */

@@ -73,7 +73,8 @@ TARGET static inline __m512 stored(__m512 v)
     return _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(v), _mm512_set1_epi32(0x7f800000)), v);
 }
 
-/* Rows of sums [32][32] to dst.  F is left out before a Q, which makes the same of both. */
+/* Rows of sums [32][32] to dst.  F is left out before a Q, which makes the same of both, and before `add`: an
+ * addend is 0 or at least 2^-56 (A30), so a subnormal beside it ends as 0 or is rounded away. */
 TARGET static void finish(const struct job *j, const size_t *to, const float *c, int rows, int channel, int cols)
 {
     const struct rn_bf16_finish *f = &j->finish;
@@ -93,8 +94,7 @@ TARGET static void finish(const struct job *j, const size_t *to, const float *c,
             continue;
         }
         if (f->scale || f->add) v = to_floats(to_bf16(v));
-        if (f->scale) v.a = stored(_mm512_fmadd_ps(v.a, scale.a, shift.a)),
-                      v.b = stored(_mm512_fmadd_ps(v.b, scale.b, shift.b));
+        if (f->scale) v.a = _mm512_fmadd_ps(v.a, scale.a, shift.a), v.b = _mm512_fmadd_ps(v.b, scale.b, shift.b);
         if (f->add) {
             struct pair add = to_floats(_mm512_maskz_loadu_epi16(mask, f->add + at));
             v.a = _mm512_add_ps(v.a, add.a), v.b = _mm512_add_ps(v.b, add.b);

@@ -13,8 +13,8 @@
 
 #include "cpu/cpu.h"
 
-/* Whether this build has it: compilers that know AVX512-BF16, and assemblers as old as they. */
-#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 11)
+/* Whether this build has it: compilers that know AVX512-BF16 and whose assemblers know tiles. */
+#if defined(__x86_64__) && (__GNUC__ >= 11 || (defined(__clang__) && __clang_major__ >= 12))
 #define RN_AMX 1
 #else
 #define RN_AMX 0

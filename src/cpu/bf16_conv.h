@@ -38,6 +38,8 @@ struct rn_bf16_conv_kernels {
     void (*rows)(float *a, const rn_bf16 *const *row, size_t shift, int rows);
     /* w[RN_BF16_PAIRS][2][nr] = a block of packed weights */
     void (*weights)(float *w, const uint32_t *packed, size_t nr);
+    /* packed[n] = Q of even[n] in the lower halves, of odd[n] in the upper; n is a multiple of lanes */
+    void (*pairs)(uint32_t *packed, const float *even, const float *odd, size_t n);
     /* dst[at[r] ...] = finish(acc[r]) for rows of n channels, ld apart and padded to whole vectors; f->add
      * runs parallel to dst, the other pointers are those of this run of channels */
     void (*finish)(rn_bf16 *dst, const size_t *at, const float *acc, size_t ld, int rows, size_t n,

@@ -14,6 +14,7 @@
  */
 #include "cpu/bf16_wgrad.h"
 
+#include "cpu/ahead.h"
 #include "cpu/conv.h"
 #include "cpu/leaf_tree.h"
 
@@ -292,59 +293,26 @@ static void widen_dy(const struct job *j, const struct tile *t, float *dst, cons
                                            (size_t)RN_MIN(nr, cols - col));
 }
 
-/* Memory that the next chunk reads: `count` pixels `stride` bytes apart, `lines` cache lines of each. */
-struct stream { const char *at; size_t stride; int64_t count; int lines, line; };
-
-/* What the next chunk reads of x and dy, and how much of it is asked for with every strip. */
-struct ahead { struct stream stream[2]; int64_t share; };
-
-#define LINE 64 /* bytes of a cache line */
-
-/* Pixels first ... end-1 of a tensor of `total`, `channels` of the C of each. */
-static struct stream stream(const rn_bf16 *from, int C, int channels, int64_t first, int64_t end, int64_t total)
-{
-    struct stream s = { .stride = (size_t)C * sizeof *from, .lines = rn_ceil_div(channels * 2, LINE) };
-    first = RN_MIN(first, total), end = RN_MIN(end, total);
-    s.at = (const char *)(from + (size_t)first * (size_t)C);
-    s.count = end - first;
-    if (C > channels) return s;
-    s.count = (s.count * (int64_t)s.stride + LINE - 1) / LINE; /* whole pixels: one dense run */
-    s.stride = LINE, s.lines = 1;
-    return s;
-}
-
 /* The slots that follow the chunk in the batch, as many as it has, and the rows of x that come with them. */
-static struct ahead look_ahead(const struct job *j, const struct tile *t, const struct chunk *c)
+static struct rn_upcoming look_ahead(const struct job *j, const struct tile *t, const struct chunk *c)
 {
     const struct rn_conv_shape *f = &j->shape;
     int64_t slots = c->m1 - c->m0, next = (int64_t)c->n0 * f->P * f->Q + c->m1;
     int64_t rows = ((slots - 1) / f->Q + 1) * f->H / f->P + 1;
     int64_t pixel = (next / f->Q * f->H / f->P + j->h.taps + j->h.low) * f->W;
     int64_t strips = (int64_t)rn_ceil_div(t->rows, kernels(j)->mr) * rn_ceil_div(t->k1 - t->k0, kernels(j)->nr);
-    struct ahead a = { .share = 1 };
-    a.stream[0] = stream(j->src + t->group * j->pass.span + t->c0, f->C, t->c1 - t->c0, pixel,
-                         pixel + rows * f->W, (int64_t)f->N * f->H * f->W);
-    a.stream[1] = stream(j->ddst + t->group * j->pass.cols + t->k0, f->K, t->k1 - t->k0, next, next + slots,
-                         (int64_t)f->N * f->P * f->Q);
+    struct rn_upcoming a = { .share = 1 };
+    a.stream[0] = rn_stream(j->src + t->group * j->pass.span + t->c0, f->C, t->c1 - t->c0, pixel,
+                            pixel + rows * f->W, (int64_t)f->N * f->H * f->W);
+    a.stream[1] = rn_stream(j->ddst + t->group * j->pass.cols + t->k0, f->K, t->k1 - t->k0, next,
+                            next + slots, (int64_t)f->N * f->P * f->Q);
     for (int i = 0; i < 2; i++) a.share += a.stream[i].count * a.stream[i].lines / strips;
     return a;
 }
 
-/* The next share, x first. */
-static void ask(struct ahead *a)
-{
-    int64_t left = a->share;
-    for (struct stream *s = a->stream; s < a->stream + 2; s++)
-        for (; s->count && left; left--) {
-            __builtin_prefetch(s->at + s->line * LINE, 0, 2);
-            if (++s->line < s->lines) continue;
-            s->line = 0, s->at += s->stride, s->count--;
-        }
-}
-
 /* One tap and panel of the tile through a chunk of leaf i of the block. */
 static void multiply(const struct job *j, const struct tile *t, const struct scratch *s, const struct chunk *c,
-                     int i, int tap, const struct panel *p, struct ahead *ahead)
+                     int i, int tap, const struct panel *p, struct rn_upcoming *ahead)
 {
     int blocks = rn_ceil_div(c->m1 - c->m0, RN_BF16_SLOTS), within = p->col % kernels(j)->nr;
     float *slot = rn_leaf_slot(&s->tree, i);
@@ -355,7 +323,7 @@ static void multiply(const struct job *j, const struct tile *t, const struct scr
     for (int row = 0; row < t->run;) {
         const struct rn_bf16_outer_tile *k = tallest(p->kernel, t->run - row);
         float *sums = passing ? slot : slot + at;
-        ask(ahead);
+        rn_ask(ahead);
         k->run(s->list, blocks, x + (j->depthwise ? row * t->ld : row), dy, sums, c->first);
         size_t n = (size_t)k->mr * (size_t)k->nr;
         if (c->last) rn_leaf_add(j->cpu->kernels, &s->tree, i, sums, at, n);
@@ -377,7 +345,7 @@ static void leaf_sums(const struct job *j, const struct tile *t, const struct sc
         c.rows = slots <= CHUNK ? j->h.extent : ((c.m1 - 1) / Q - c.m0 / Q) * j->h.step + j->h.taps;
         widen_x(j, t, s->x, &c);
         widen_dy(j, t, s->dy, &c);
-        struct ahead ahead = look_ahead(j, t, &c);
+        struct rn_upcoming ahead = look_ahead(j, t, &c);
         for (int tap = 0; tap < j->h.taps * j->across; tap++) {
             list_slots(j, t, s->list, &c, tap / j->across, tap % j->across);
             for (int col = 0; col < t->k1 - t->k0;) {

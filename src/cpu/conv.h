@@ -69,6 +69,15 @@ void rn_conv_locate(const struct rn_kernels *k, const float **at, size_t ld, flo
  * a filter has up to so many taps. */
 #define RN_SQUARE_TAPS 64
 
+/* Which weight of a filter tap t of a class is. */
+int rn_conv_filter_tap(const struct rn_conv_shape *s, const struct rn_conv_class *c, int t);
+
+/* Of a group, the weights for nr columns from `begin` on, whole vectors, and channels c0 ... c1-1 of those that
+ * a dot product runs over: weight f of the filter goes to place[f] + (channel - c0)*nr, nowhere if NULL. */
+struct rn_squares { int group, begin, nr, c0, c1; float *place[RN_SQUARE_TAPS]; };
+void rn_conv_squares(const struct rn_cpu *cpu, const struct rn_conv_pass *p, const float *weights,
+                     const struct rn_squares *q);
+
 /* -- what conv_slots.c is made of ------------------------------------------------------------- */
 
 /* conv_pack.c */

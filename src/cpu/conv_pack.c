@@ -27,8 +27,7 @@ struct job {
 /* Columns x0 ... x1-1 of a panel, channels c0 ... c1-1, taps t0 ... t1-1. */
 struct piece { int x0, x1, c0, c1, t0, t1; };
 
-/* Which weight of a filter tap t of a class is. */
-static int filter_tap(const struct rn_conv_shape *s, const struct rn_conv_class *c, int t)
+int rn_conv_filter_tap(const struct rn_conv_shape *s, const struct rn_conv_class *c, int t)
 {
     return (c->h.first + t / c->w.taps * c->h.every) * s->S + c->w.first + t % c->w.taps * c->w.every;
 }
@@ -43,7 +42,7 @@ static void copy_weights(const struct job *j, float *piece, const struct rn_conv
     int C = s->C / s->groups, K = s->K / s->groups, m = j->pass.merged, place[TAPS];
     bool forward = j->pass.pass == RN_PASS_FORWARD;
     int cols = b->x1 - b->x0, channels = b->c1 - b->c0, x = 0, ch = 0;
-    for (int t = b->t0; t < b->t1; t++) place[t - b->t0] = filter_tap(s, c, t);
+    for (int t = b->t0; t < b->t1; t++) place[t - b->t0] = rn_conv_filter_tap(s, c, t);
     for (int left = cols * channels; left > 0; left--) {
         int column = panel->begin + b->x0 + x;
         int other = j->pass.narrow ? column / C * C + b->c0 + ch : b->c0 + ch;
@@ -105,8 +104,8 @@ static bool in_squares(const struct job *j)
            s->R * s->S <= RN_SQUARE_TAPS;
 }
 
-/* Where weight f of a filter begins in a panel, NULL where no class has it. */
-static void find_places(const struct job *j, float **place, int group, const struct rn_panel *p)
+/* Where weight f of a filter goes in a panel, for channel `first`; NULL where no class has it. */
+static void find_places(const struct job *j, float **place, const struct rn_panel *p, int group, int first)
 {
     const struct rn_conv_shape *s = &j->pass.shape;
     for (int f = 0; f < s->R * s->S; f++) place[f] = NULL;
@@ -115,45 +114,63 @@ static void find_places(const struct job *j, float **place, int group, const str
         float *packed = j->packed + rn_conv_packed_at(j->cpu->kernels, &j->pass, class, group) +
                         (size_t)p->begin * (size_t)c.depth;
         for (int t = 0; t < c.taps * j->pass.pixels; t++)
-            place[filter_tap(s, &c, t)] = packed + (size_t)(t * j->pass.run) * (size_t)p->nr;
+            place[rn_conv_filter_tap(s, &c, t)] = packed + (size_t)(t * j->pass.run + first) * (size_t)p->nr;
     }
 }
 
 /* A square is some output channels by as many neighbours of (input channel, tap). */
-static void pack_forward(const struct job *j, float *const *place, int group, const struct rn_panel *p,
-                         int c0, int c1)
+static void forward_squares(const struct rn_cpu *cpu, const struct rn_conv_pass *p, const float *weights,
+                            const struct rn_squares *q)
 {
-    const struct rn_conv_shape *s = &j->pass.shape;
-    int taps = s->R * s->S, lanes = j->cpu->kernels->lanes, c = c0, f = 0;
+    const struct rn_conv_shape *s = &p->shape;
+    int taps = s->R * s->S, lanes = cpu->kernels->lanes, c = 0, f = 0;
     size_t row = (size_t)(s->C / s->groups * taps), all = row * (size_t)s->K;
-    size_t first = row * (size_t)(group * j->pass.cols + p->begin);
-    for (int i = c0 * taps; i < c1 * taps; i += lanes) {
+    size_t first = row * (size_t)(q->group * p->cols + q->begin);
+    for (int i = q->c0 * taps; i < q->c1 * taps; i += lanes) {
         float *dst[RN_PAD];
-        int n = RN_MIN(lanes, c1 * taps - i);
+        int n = RN_MIN(lanes, q->c1 * taps - i);
         for (int k = 0; k < n; k++) {
-            dst[k] = place[f] ? place[f] + (size_t)c * (size_t)p->nr : NULL;
+            dst[k] = q->place[f] ? q->place[f] + c * q->nr : NULL;
             if (++f == taps) f = 0, c++;
         }
         size_t at = first + (size_t)i;
-        j->cpu->kernels->transpose_to(dst, n, j->weights + at, all - at, row, (size_t)p->nr);
+        cpu->kernels->transpose_to(dst, n, weights + at, all - at, row, (size_t)q->nr);
     }
 }
 
 /* A square is some input channels by the taps of their filters, of one output channel. */
-static void pack_data(const struct job *j, float *const *place, int group, const struct rn_panel *p,
-                      int k0, int k1)
+static void data_squares(const struct rn_cpu *cpu, const struct rn_conv_pass *p, const float *weights,
+                         const struct rn_squares *q)
 {
-    const struct rn_conv_shape *s = &j->pass.shape;
-    int taps = s->R * s->S, lanes = j->cpu->kernels->lanes;
-    size_t row = (size_t)(s->C / s->groups * taps), all = row * (size_t)s->K, nr = (size_t)p->nr;
-    for (int k = k0; k < k1; k++)
+    const struct rn_conv_shape *s = &p->shape;
+    int taps = s->R * s->S, lanes = cpu->kernels->lanes;
+    size_t row = (size_t)(s->C / s->groups * taps), all = row * (size_t)s->K;
+    for (int k = q->c0; k < q->c1; k++)
         for (int f = 0; f < taps; f += lanes) {
             float *dst[RN_PAD];
             int n = RN_MIN(lanes, taps - f);
-            for (int t = 0; t < n; t++) dst[t] = place[f + t] ? place[f + t] + (size_t)k * nr : NULL;
-            size_t at = (size_t)(group * j->pass.run + k) * row + (size_t)(p->begin * taps + f);
-            j->cpu->kernels->transpose_to(dst, n, j->weights + at, all - at, (size_t)taps, nr);
+            for (int t = 0; t < n; t++)
+                dst[t] = q->place[f + t] ? q->place[f + t] + (k - q->c0) * q->nr : NULL;
+            size_t at = (size_t)(q->group * p->run + k) * row + (size_t)(q->begin * taps + f);
+            cpu->kernels->transpose_to(dst, n, weights + at, all - at, (size_t)taps, (size_t)q->nr);
         }
+}
+
+/* Rows of input channels on both sides. */
+static void copy_pointwise(const struct rn_cpu *cpu, const struct rn_conv_pass *p, const float *weights,
+                           const struct rn_squares *q)
+{
+    size_t cols = (size_t)p->cols, nr = (size_t)q->nr;
+    const float *src = weights + (size_t)(q->group * p->run + q->c0) * cols + q->begin;
+    if (q->place[0]) cpu->kernels->copy_rows(q->place[0], nr, src, cols, (size_t)(q->c1 - q->c0), nr);
+}
+
+void rn_conv_squares(const struct rn_cpu *cpu, const struct rn_conv_pass *p, const float *weights,
+                     const struct rn_squares *q)
+{
+    if (p->pass == RN_PASS_FORWARD) forward_squares(cpu, p, weights, q);
+    else if (p->shape.R * p->shape.S > 1) data_squares(cpu, p, weights, q);
+    else copy_pointwise(cpu, p, weights, q);
 }
 
 static void pack_part(void *arg, int64_t task, int worker)
@@ -161,16 +178,12 @@ static void pack_part(void *arg, int64_t task, int worker)
     const struct job *j = arg;
     int part = (int)(task % j->parts), unit = (int)(task / j->parts), group = unit / j->panels;
     struct rn_panel p = rn_gemm_panel(j->cpu->kernels, j->pass.cols, unit % j->panels);
-    int first = part * PART, end = RN_MIN(first + PART, j->pass.run);
-    float *place[RN_SQUARE_TAPS];
-    size_t nr = (size_t)p.nr, cols = (size_t)j->pass.cols, row = (size_t)(group * j->pass.run + first);
+    int first = part * PART;
+    struct rn_squares q = { .group = group, .begin = p.begin, .nr = p.nr, .c0 = first,
+                            .c1 = RN_MIN(first + PART, j->pass.run) };
     (void)worker;
-    find_places(j, place, group, &p);
-    if (j->pass.pass == RN_PASS_FORWARD) pack_forward(j, place, group, &p, first, end);
-    else if (j->pass.shape.R * j->pass.shape.S > 1) pack_data(j, place, group, &p, first, end);
-    else if (place[0]) /* rows of input channels on both sides */
-        j->cpu->kernels->copy_rows(place[0] + (size_t)first * nr, nr, j->weights + row * cols + p.begin,
-                                   cols, (size_t)(end - first), nr);
+    find_places(j, q.place, &p, group, first);
+    rn_conv_squares(j->cpu, &j->pass, j->weights, &q);
 }
 
 /* ---------------------------------------------------------------------------------------------- */

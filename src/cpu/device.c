@@ -50,7 +50,7 @@ static rn_status open_cpu(void **dev, const struct rn_device_options *options,
     if (!status) status = choose_conv(cpu);
     const char *isa = options ? options->isa : NULL;
     bool bf16 = choose_numerics == choose_bf16;
-    if (bf16 && (!isa || !*isa) && !rn_amx_absence()) isa = "amx";
+    if (!status && bf16 && (!isa || !*isa) && !rn_amx_absence()) isa = "amx";
     if (!status) status = rn_isa_find(&cpu->kernels, &cpu->isa, isa);
     if (status) {
         rn_cpu_close(cpu);

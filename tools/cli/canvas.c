@@ -13,6 +13,10 @@
 
 #define WRITE_ERROR 11 /* CAIRO_STATUS_WRITE_ERROR */
 
+/* fontconfig never gives back what it has read; leak checkers ask this function what is not ours. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\n"; }
+
 /* False where there is none.  It stays loaded, for its libraries do not give back what they allocate. */
 static bool load(struct tool_cairo *cairo)
 {

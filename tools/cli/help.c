@@ -140,6 +140,8 @@ void opt_print_version(const struct opt_set *o)
     printf("flags             %s\n", RN_BUILD_FLAGS);
     printf("instruction sets ");
     print_abilities(o, "isa");
+    const char *absence = rn_amx_absence();
+    printf("\nAMX               %s%s", absence ? "not used: " : "used for bf16", absence ? absence : "");
     printf("\nnumerics         ");
     print_abilities(o, "numerics");
     printf("\nbackends          ref cpu\n"

@@ -88,7 +88,7 @@ struct tool {
     const char *name, *summary;
     struct { const struct opt *rows; size_t count; } table[4];
     int positionals;
-    rn_status (*run)(const struct opt_set *o);
+    rn_status (*run)(struct opt_set *o); /* the settings in force, its own to complete */
 };
 /* Its main(): reads the settings and prints what --help or --version ask for, or else runs it. */
 int tool_main(const struct tool *t, int argc, char **argv);

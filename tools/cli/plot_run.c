@@ -126,7 +126,8 @@ static double last_epoch(const struct table *t) { return t->rows ? at(t, t->rows
 static void set_scales(struct pen *p)
 {
     const struct table *t = p->table;
-    double low = p->panel->from_zero ? 0 : INFINITY, high = p->panel->from_zero ? 0 : -INFINITY;
+    bool from_zero = p->panel->from_zero || t->rows < 2;
+    double low = from_zero ? 0 : INFINITY, high = from_zero ? 0 : -INFINITY;
     double margin = RN_MAX(0.02 * (last_epoch(t) - first_epoch(t)), 0.25);
     p->left = first_epoch(t) - margin;
     p->right = last_epoch(t) + margin;
@@ -186,7 +187,7 @@ static void draw_x_axis(const struct pen *p)
     const struct panel *a = p->panel;
     double first = first_epoch(p->table), last = last_epoch(p->table);
     double step = RN_MAX(tool_axis_step(last - first, a->ticks), 1), round = ceil(first / step) * step;
-    if (p->table->rows && (round > last || round - first > 0.5 * step)) draw_epoch_number(p, first);
+    if (p->table->rows && (round > last || round - first >= 0.4 * step)) draw_epoch_number(p, first);
     for (; p->table->rows && round <= last; round += step) draw_epoch_number(p, round);
     ink(v);
     tool_canvas_line(v, a->x, a->y, a->x, a->y + a->height);
