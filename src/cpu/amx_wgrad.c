@@ -17,9 +17,7 @@
 
 #if RN_AMX
 
-#define TASKS 4                  /* for every thread, where leaves allow */
 #define OPERANDS (1 << 20)       /* bytes: half a second-level cache */
-#define RESULT_BYTES (32u << 20)
 #define MAX_CHUNK 64             /* leaves */
 
 struct job {
@@ -27,8 +25,8 @@ struct job {
     struct rn_amx_planes planes;
     int strips, panels;          /* of a group: runs of channels, of 32 columns */
     int squares;                 /* along a plane's rows */
-    int leaves, block, blocks;   /* of the batch; of a block; blocks */
-    int parts;                   /* what blocks are at most, for any batch up to this one */
+    int leaves;                  /* of the batch */
+    struct rn_leaf_cut cut;
     size_t part;                 /* floats of a strip: [R][squares][panels][32][32] */
     const rn_bf16 *src, *ddst;
     float *dweights, *results;   /* [blocks][groups][strips][part] */
@@ -40,7 +38,7 @@ struct job {
 /* What one worker needs. */
 struct scratch { char *planes, *phases, *pairs; struct rn_leaf_tree chunk, block; };
 
-static int chunks(const struct job *j) { return rn_ceil_div(j->block, j->planes.leaves); }
+static int chunks(const struct job *j) { return rn_ceil_div(j->cut.block, j->planes.leaves); }
 
 static size_t carve(const struct job *j, struct scratch *s, char *base)
 {
@@ -57,25 +55,12 @@ static size_t carve(const struct job *j, struct scratch *s, char *base)
 
 /* -- how the work is cut ---------------------------------------------------------------------------- */
 
-/* Blocks only where there are too few strips to keep every thread busy. */
-static void cut_leaves(struct job *j)
-{
-    int threads = j->cpu->threads, strips = j->strips * j->planes.shape.groups;
-    j->leaves = rn_ceil_div(j->planes.shape.N, j->planes.images);
-    j->parts = 1;
-    while (threads > 1 && strips * j->parts < TASKS * threads && j->parts < j->leaves &&
-           2 * (size_t)(j->parts * strips) * j->part * sizeof(float) <= RESULT_BYTES)
-        j->parts *= 2;
-    for (j->block = 1; j->block * j->parts < j->leaves;) j->block *= 2;
-    j->blocks = rn_ceil_div(j->leaves, j->block);
-}
-
 static void cut_chunks(struct job *j)
 {
     int leaves = 1;
     for (;; leaves *= 2) {
         rn_amx_planes_hold(&j->planes, leaves);
-        if (leaves >= RN_MIN(j->block, MAX_CHUNK)) return;
+        if (leaves >= RN_MIN(j->cut.block, MAX_CHUNK)) return;
         if (2 * (rn_amx_planes_bytes(&j->planes) + rn_amx_pairs_bytes(&j->planes)) > OPERANDS) return;
     }
 }
@@ -88,7 +73,8 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
     j.panels = rn_ceil_div(s->K / s->groups, RN_AMX_ROWS);
     j.squares = rn_ceil_div(j.planes.rows, RN_AMX_ROWS);
     j.part = (size_t)(s->R * j.squares) * (size_t)j.panels * RN_AMX_SQUARE;
-    cut_leaves(&j);
+    j.leaves = rn_ceil_div(s->N, j.planes.images);
+    j.cut = rn_leaf_cut(j.leaves, j.strips * s->groups, j.part, cpu->threads);
     cut_chunks(&j);
     struct scratch unused;
     j.worker_bytes = carve(&j, &unused, NULL);
@@ -97,7 +83,7 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 
 static size_t results_bytes(const struct job *j)
 {
-    return (size_t)(j->parts * j->strips * j->planes.shape.groups) * j->part * sizeof(float);
+    return (size_t)(j->cut.parts * j->strips * j->planes.shape.groups) * j->part * sizeof(float);
 }
 
 size_t rn_amx_weights_workspace(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
@@ -170,7 +156,7 @@ static void strip_task(void *arg, int64_t task, int worker)
 {
     const struct job *j = arg;
     int all = j->strips * j->planes.shape.groups, strip = (int)(task % all), block = (int)(task / all);
-    int first = block * j->block, leaves = RN_MIN(j->block, j->leaves - first);
+    int first = block * j->cut.block, leaves = RN_MIN(j->cut.block, j->leaves - first);
     int count = rn_ceil_div(leaves, j->planes.leaves);
     float *out = result(j, block, strip);
     struct scratch s;
@@ -191,11 +177,8 @@ static void strip_task(void *arg, int64_t task, int worker)
 /* A square, all blocks folded by the tree into the first. */
 static void fold_blocks(const struct job *j, int strip, size_t at)
 {
-    for (int step = 1; step < j->blocks; step *= 2)
-        for (int i = 0; i + step < j->blocks; i += 2 * step) {
-            float *left = result(j, i, strip) + at;
-            j->cpu->kernels->sum(left, left, result(j, i + step, strip) + at, RN_AMX_SQUARE);
-        }
+    size_t strips = (size_t)(j->strips * j->planes.shape.groups);
+    rn_leaf_fold(j->cpu->kernels, result(j, 0, strip) + at, j->cut.blocks, strips * j->part, RN_AMX_SQUARE);
 }
 
 /* Row `i` of a strip in OIHW, (channel, kh, kw): its sums in a panel. */
@@ -241,7 +224,7 @@ void rn_amx_weights(const struct rn_cpu *cpu, float *dweights, const rn_bf16 *sr
     j.masks = (uint32_t *)(void *)((char *)j.results + results_bytes(&j));
     rn_amx_fill_masks(j.masks, &j.planes);
     int strips = j.strips * s->groups;
-    rn_parallel(cpu->threads, (int64_t)strips * j.blocks, strip_task, &j);
+    rn_parallel(cpu->threads, (int64_t)strips * j.cut.blocks, strip_task, &j);
     rn_parallel(cpu->threads, (int64_t)strips * j.panels, store_task, &j);
 }
 

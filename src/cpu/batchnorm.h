@@ -22,9 +22,6 @@ struct rn_bn_runs {
 /* The runs of a batch, their sums at the start of a workspace of batchnorm_workspace bytes, of which
  * they take `bytes`. */
 struct rn_bn_runs rn_bn_runs(const struct rn_bn_shape *s, void *workspace);
-/* Run `run` = 0 ... count-1 has `rows` positions from `begin` on. */
-int64_t rn_bn_run_begin(const struct rn_bn_runs *r, int64_t run);
-size_t rn_bn_run_rows(const struct rn_bn_runs *r, int64_t run);
 
 /* Sums of all runs: of x and x x, or of g and g x where the mask lets g pass. */
 void rn_bn_sums(const struct rn_cpu *cpu, const struct rn_bn_runs *r, const void *x);

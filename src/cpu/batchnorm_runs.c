@@ -30,15 +30,16 @@ struct rn_bn_runs rn_bn_runs(const struct rn_bn_shape *s, void *workspace)
     return r;
 }
 
-int64_t rn_bn_run_begin(const struct rn_bn_runs *r, int64_t run)
+/* Run `run` = 0 ... count-1 has `rows` positions from `begin` on. */
+static int64_t run_begin(const struct rn_bn_runs *r, int64_t run)
 {
     int64_t begin = run / r->per_group * r->length + run % r->per_group * RUN;
     return RN_MIN(begin, r->positions);
 }
 
-size_t rn_bn_run_rows(const struct rn_bn_runs *r, int64_t run)
+static size_t run_rows(const struct rn_bn_runs *r, int64_t run)
 {
-    return (size_t)(rn_bn_run_begin(r, run + 1) - rn_bn_run_begin(r, run));
+    return (size_t)(run_begin(r, run + 1) - run_begin(r, run));
 }
 
 struct job {
@@ -71,8 +72,8 @@ static void forward_range(void *arg, int64_t begin, int64_t end, int worker)
     for (int64_t i = begin; i < end; i++) {
         double *s, *q;
         clear_sums(r, i, &s, &q);
-        const void *x = rn_element(j->cpu, j->x, (size_t)rn_bn_run_begin(r, i) * r->C);
-        j->cpu->tensor->bn_sums(s, q, x, rn_bn_run_rows(r, i), r->C);
+        const void *x = rn_element(j->cpu, j->x, (size_t)run_begin(r, i) * r->C);
+        j->cpu->tensor->bn_sums(s, q, x, run_rows(r, i), r->C);
     }
 }
 
@@ -88,12 +89,12 @@ static void backward_range(void *arg, int64_t begin, int64_t end, int worker)
     const struct rn_bn_runs *r = j->runs;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
-        size_t at = (size_t)rn_bn_run_begin(r, i) * r->C;
+        size_t at = (size_t)run_begin(r, i) * r->C;
         struct rn_bn_mask mask = { rn_element(j->cpu, j->mask->y, at), j->mask->a, j->mask->b };
         double *s, *q;
         clear_sums(r, i, &s, &q);
         j->cpu->tensor->bn_backward_sums(s, q, rn_element(j->cpu, j->g, at), rn_element(j->cpu, j->x, at),
-                                         &mask, rn_bn_run_rows(r, i), r->C);
+                                         &mask, run_rows(r, i), r->C);
     }
 }
 

@@ -80,20 +80,6 @@ static size_t worker_bytes(const struct rn_kernels *k, const struct rn_conv_pass
 
 /* -- where rows lie ---------------------------------------------------------------------------- */
 
-static struct rn_walk walk(const struct rn_conv_pass *p, const struct rn_conv_class *c)
-{
-    bool border = p->h.taps * p->w.taps > 1;
-    return (struct rn_walk){ .n1 = p->N, .i1 = c->h.rows, .j1 = c->w.rows,
-                             .together = border ? RN_MIN(TOGETHER, p->N) : 1 };
-}
-
-/* Rows of a block: even parts. */
-static int block_rows(const struct rn_walk *w)
-{
-    int64_t rows = rn_walk_rows(w), blocks = RN_MAX((rows + BLOCK_ROWS - 1) / BLOCK_ROWS, 1);
-    return RN_MAX((int)rn_round_up((size_t)((rows + blocks - 1) / blocks), 12), 12);
-}
-
 /* Where one row finds every tap: place[taps][LD]. */
 static void locate(const struct job *j, const struct rn_conv_class *c, struct place *place,
                    const struct rn_row *row)
@@ -132,8 +118,8 @@ static bool find_block(const struct job *j, struct block *b, int class, int i)
 {
     b->class = rn_conv_class(&j->pass, class);
     b->packed = j->packed + rn_bf16_packed_at(j->cpu->kernels, &j->pass, class, 0);
-    struct rn_walk w = walk(&j->pass, &b->class);
-    int size = block_rows(&w);
+    struct rn_walk w = rn_conv_walk(&j->pass, &b->class, TOGETHER);
+    int size = rn_walk_block(&w, BLOCK_ROWS);
     int64_t first = (int64_t)i * size;
     if (first >= rn_walk_rows(&w)) return false;
     b->rows = (int)RN_MIN(size, rn_walk_rows(&w) - first);
@@ -286,8 +272,8 @@ static void plan(struct job *j)
     int classes = j->pass.classes * j->pass.classes, threads = j->cpu->threads;
     for (int i = 0; i < classes; i++) {
         struct rn_conv_class c = rn_conv_class(&j->pass, i);
-        struct rn_walk w = walk(&j->pass, &c);
-        int size = block_rows(&w);
+        struct rn_walk w = rn_conv_walk(&j->pass, &c, TOGETHER);
+        int size = rn_walk_block(&w, BLOCK_ROWS);
         j->blocks = RN_MAX(j->blocks, (int)((rn_walk_rows(&w) + size - 1) / size));
     }
     j->panels = rn_bf16_panels(k, j->pass.cols);

@@ -92,11 +92,6 @@ static size_t worker_bytes(const struct rn_conv_shape *s)
 
 static size_t zeros_bytes(const struct rn_conv_shape *s) { return (size_t)s->C * sizeof(rn_bf16); }
 
-static struct rn_walk walk(const struct rn_conv_pass *p, const struct rn_conv_class *c)
-{
-    return (struct rn_walk){ .n1 = p->N, .i1 = c->h.rows, .j1 = c->w.rows, .together = 1 };
-}
-
 /* Where the rows of a block are read and written. */
 static void aim(const struct job *j, struct block *b, const struct rn_conv_class *c)
 {
@@ -124,7 +119,7 @@ static void block_task(void *arg, int64_t task, int worker)
     const struct rn_conv_shape *s = &j->pass.shape;
     int class = (int)(task / j->blocks), C = s->C;
     struct rn_conv_class c = rn_conv_class(&j->pass, class);
-    struct rn_walk w = walk(&j->pass, &c);
+    struct rn_walk w = rn_conv_walk(&j->pass, &c, 1);
     struct block b = { .at = (const rn_bf16 **)(void *)(j->workspace + (size_t)worker * worker_bytes(s)) };
     int64_t first = task % j->blocks * BLOCK_ROWS;
     if (first >= rn_walk_rows(&w)) return;
@@ -160,7 +155,7 @@ void rn_bf16_narrow_run(const struct rn_cpu *cpu, enum rn_pass pass, rn_bf16 *ds
     j.zeros = memset(zeros, 0, zeros_bytes(s));
     for (int i = 0; i < j.pass.classes * j.pass.classes; i++) {
         struct rn_conv_class c = rn_conv_class(&j.pass, i);
-        struct rn_walk w = walk(&j.pass, &c);
+        struct rn_walk w = rn_conv_walk(&j.pass, &c, 1);
         j.blocks = RN_MAX(j.blocks, (int)((rn_walk_rows(&w) + BLOCK_ROWS - 1) / BLOCK_ROWS));
     }
     rn_parallel(cpu->threads, (int64_t)j.pass.classes * j.pass.classes * j.blocks, block_task, &j);

@@ -21,8 +21,6 @@
 #define CHUNK 128              /* slots at once: no leaf of several images has more; a panel of dy is 16 KB */
 #define TILE_FLOATS (36 << 10) /* of a tile of dW */
 #define WINDOW_FLOATS (64 << 10) /* of the copy of x */
-#define TASKS 4                /* for every thread, where leaves allow */
-#define RESULT_BYTES (32u << 20)
 
 /* One dimension of the copy of x: element b is coordinate b*every + low of the map, and position o meets tap t
  * in element o*step + t. */
@@ -36,8 +34,7 @@ struct job {
     int images, leaves;        /* images in a leaf; leaves */
     int channels, cols;        /* of a tile at most */
     int channel_tiles, col_tiles, tiles;
-    int block, blocks;         /* leaves in a block; blocks */
-    int parts;                 /* as many blocks as there may be: never more for fewer images */
+    struct rn_leaf_cut cut;
     int rows;                  /* of the copy of x that a chunk needs at most, all images together */
     bool depthwise;
     int across, pixels;        /* of a filter row: runs, and pixels in each */
@@ -79,8 +76,8 @@ static size_t carve(const struct job *j, struct scratch *s, char *base)
     s->list = rn_carve(&w, CHUNK / RN_BF16_SLOTS * sizeof *s->list);
     s->x = rn_carve(&w, plane_floats(j, j->channels) * sizeof(float));
     s->dy = rn_carve(&w, CHUNK * rn_round_up((size_t)j->cols, (size_t)kernels(j)->nr) * sizeof(float));
-    float *nodes = rn_carve(&w, rn_leaf_tree_floats(j->tile, j->block) * sizeof(float));
-    s->tree = rn_leaf_tree(nodes, j->tile, j->block);
+    float *nodes = rn_carve(&w, rn_leaf_tree_floats(j->tile, j->cut.block) * sizeof(float));
+    s->tree = rn_leaf_tree(nodes, j->tile, j->cut.block);
     return w.used;
 }
 
@@ -139,18 +136,6 @@ static void cut_vectors(struct job *j)
     j->pixels = j->w.taps;
 }
 
-/* Blocks only where there are too few tiles to keep every thread busy. */
-static void cut_leaves(struct job *j)
-{
-    int threads = j->cpu->threads, parts = 1;
-    while (threads > 1 && j->tiles * parts < TASKS * threads && parts < j->leaves &&
-           2 * (size_t)(parts * j->tiles) * j->tile * sizeof(float) <= RESULT_BYTES)
-        parts *= 2;
-    j->parts = parts;
-    for (j->block = 1; j->block * parts < j->leaves;) j->block *= 2;
-    j->blocks = rn_ceil_div(j->leaves, j->block);
-}
-
 /* Everything but the pointers, from the shape alone. */
 static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 {
@@ -165,7 +150,7 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
     if (j.depthwise) cut_vectors(&j);
     else cut_tiles(&j);
     j.across = j.w.taps / j.pixels;
-    cut_leaves(&j);
+    j.cut = rn_leaf_cut(j.leaves, j.tiles, j.tile, cpu->threads);
     struct scratch unused;
     j.worker_bytes = carve(&j, &unused, NULL);
     return j;
@@ -173,7 +158,7 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 
 static size_t result_floats(const struct job *j)
 {
-    return j->parts > 1 ? (size_t)j->parts * (size_t)j->tiles * j->tile : 0;
+    return j->cut.parts > 1 ? (size_t)j->cut.parts * (size_t)j->tiles * j->tile : 0;
 }
 
 size_t rn_bf16_weights_workspace(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
@@ -415,14 +400,14 @@ static void tile_task(void *arg, int64_t task, int worker)
 {
     const struct job *j = arg;
     struct tile t = find_tile(j, (int)(task % j->tiles));
-    int block = (int)(task / j->tiles), first = block * j->block;
-    int leaves = RN_MIN(j->block, j->leaves - first);
+    int block = (int)(task / j->tiles), first = block * j->cut.block;
+    int leaves = RN_MIN(j->cut.block, j->leaves - first);
     struct scratch s;
     carve(j, &s, j->workspace + (size_t)worker * j->worker_bytes);
     for (int i = 0; i < leaves; i++) leaf_sums(j, &t, &s, first + i, i);
     size_t floats = (size_t)t.rows * rn_gemm_padded(j->cpu->kernels, t.k1 - t.k0);
     const float *sums = rn_leaf_total(j->cpu->kernels, &s.tree, leaves, floats);
-    if (j->blocks > 1) {
+    if (j->cut.blocks > 1) {
         memcpy(result(j, block, t.index), sums, floats * sizeof(float));
         return;
     }
@@ -442,13 +427,10 @@ static void fold_task(void *arg, int64_t task, int worker)
     (void)worker;
     for (int end = RN_MIN(col + kernels(j)->nr, t.k1 - t.k0); col < end;) {
         struct panel p = panel_at(j, &t, col);
-        for (int step = 1; step < j->blocks; step *= 2)
-            for (int i = 0; i + step < j->blocks; i += 2 * step) {
-                float *left = result(j, i, t.index) + p.at;
-                j->cpu->kernels->sum(left, left, result(j, i + step, t.index) + p.at,
-                                     (size_t)t.rows * (size_t)p.kernel->nr);
-            }
-        store_panel(j, &t, &p, result(j, 0, t.index) + p.at);
+        float *sums = result(j, 0, t.index) + p.at;
+        rn_leaf_fold(j->cpu->kernels, sums, j->cut.blocks, (size_t)j->tiles * j->tile,
+                     (size_t)t.rows * (size_t)p.kernel->nr);
+        store_panel(j, &t, &p, sums);
         col += p.kernel->nr;
     }
 }
@@ -463,7 +445,7 @@ void rn_bf16_weights(const struct rn_cpu *cpu, float *dweights, const rn_bf16 *s
     }
     j.src = src, j.ddst = ddst, j.dweights = dweights, j.workspace = workspace;
     j.results = (float *)(j.workspace + (size_t)cpu->threads * j.worker_bytes);
-    rn_parallel(cpu->threads, (int64_t)j.tiles * j.blocks, tile_task, &j);
-    if (j.blocks > 1)
+    rn_parallel(cpu->threads, (int64_t)j.tiles * j.cut.blocks, tile_task, &j);
+    if (j.cut.blocks > 1)
         rn_parallel(cpu->threads, (int64_t)j.tiles * rn_ceil_div(j.cols, kernels(&j)->nr), fold_task, &j);
 }

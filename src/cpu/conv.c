@@ -96,20 +96,6 @@ static size_t zeros_bytes(const struct rn_conv_pass *p)
     return (size_t)RN_MAX(p->C, p->run * p->pixels) * sizeof(float);
 }
 
-static struct rn_walk walk(const struct rn_conv_pass *p, const struct rn_conv_class *c)
-{
-    bool border = p->h.taps * p->w.taps > 1;
-    return (struct rn_walk){ .n1 = p->N, .i1 = c->h.rows, .j1 = c->w.rows,
-                             .together = border ? RN_MIN(TOGETHER, p->N) : 1 };
-}
-
-/* Rows of a block: even parts. */
-static int block_rows(const struct rn_walk *w)
-{
-    int64_t rows = rn_walk_rows(w), blocks = RN_MAX((rows + BLOCK_ROWS - 1) / BLOCK_ROWS, 1);
-    return RN_MAX((int)rn_round_up((size_t)((rows + blocks - 1) / blocks), 12), 12);
-}
-
 /* Cuts the block into strips for a panel of this tile and the taps t0 ... t1-1. */
 static void cut_strips(const struct job *j, struct block *b, const struct rn_tile *tile, int t0, int t1)
 {
@@ -197,8 +183,8 @@ static bool find_block(const struct job *j, struct block *b, int class, int i)
     b->class = rn_conv_class(&j->pass, class);
     b->slices = cut_k(&b->class);
     b->packed = j->packed + rn_conv_packed_at(k, &j->pass, class, 0);
-    struct rn_walk w = walk(&j->pass, &b->class);
-    int size = block_rows(&w);
+    struct rn_walk w = rn_conv_walk(&j->pass, &b->class, TOGETHER);
+    int size = rn_walk_block(&w, BLOCK_ROWS);
     int64_t first = (int64_t)i * size;
     if (first >= rn_walk_rows(&w)) return false;
     b->rows = (int)RN_MIN(size, rn_walk_rows(&w) - first);
@@ -225,8 +211,8 @@ static void plan(struct job *j)
     int classes = j->pass.classes * j->pass.classes, threads = j->cpu->threads;
     for (int i = 0; i < classes; i++) {
         struct rn_conv_class c = rn_conv_class(&j->pass, i);
-        struct rn_walk w = walk(&j->pass, &c);
-        int size = block_rows(&w);
+        struct rn_walk w = rn_conv_walk(&j->pass, &c, TOGETHER);
+        int size = rn_walk_block(&w, BLOCK_ROWS);
         j->blocks = RN_MAX(j->blocks, (int)((rn_walk_rows(&w) + size - 1) / size));
     }
     j->panels = rn_gemm_panels(k, j->pass.cols);

@@ -56,6 +56,10 @@ size_t rn_conv_packed_at(const struct rn_kernels *k, const struct rn_conv_pass *
  * `together` at a time, and of those every position from all of them before the next position. */
 struct rn_walk { int n0, n1, i0, i1, j0, j1, together; };
 int64_t rn_walk_rows(const struct rn_walk *w);
+/* All destination pixels of a class; several images together, if there are, where a pixel may see the border. */
+struct rn_walk rn_conv_walk(const struct rn_conv_pass *p, const struct rn_conv_class *c, int together);
+/* Rows of a block of `most` at most: even parts of the walk, a multiple of 12, which tiles are cut for. */
+int rn_walk_block(const struct rn_walk *w, int most);
 void rn_walk_fill(struct rn_row *row, const struct rn_walk *w, int64_t first, int count);
 
 /* Where every row finds every tap: at[tap][ld] pointers into src, channel 0 of the pixel, or to `zeros`

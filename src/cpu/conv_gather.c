@@ -99,6 +99,19 @@ int64_t rn_walk_rows(const struct rn_walk *w)
     return (int64_t)(w->n1 - w->n0) * RN_MAX(w->i1 - w->i0, 0) * RN_MAX(w->j1 - w->j0, 0);
 }
 
+struct rn_walk rn_conv_walk(const struct rn_conv_pass *p, const struct rn_conv_class *c, int together)
+{
+    bool border = p->h.taps * p->w.taps > 1;
+    return (struct rn_walk){ .n1 = p->N, .i1 = c->h.rows, .j1 = c->w.rows,
+                             .together = border ? RN_MIN(together, p->N) : 1 };
+}
+
+int rn_walk_block(const struct rn_walk *w, int most)
+{
+    int64_t rows = rn_walk_rows(w), blocks = RN_MAX((rows + most - 1) / most, 1);
+    return RN_MAX((int)rn_round_up((size_t)((rows + blocks - 1) / blocks), 12), 12);
+}
+
 void rn_walk_fill(struct rn_row *row, const struct rn_walk *w, int64_t first, int count)
 {
     int I = w->i1 - w->i0, J = w->j1 - w->j0;

@@ -14,8 +14,6 @@
 #define TILE_FLOATS (40 << 10) /* of a tile of dW: with its tree nodes, half a second-level cache */
 #define TILE_COLS 256
 #define POSITIONS 256          /* at once: a panel of dy for them is 32 KB, a first cache */
-#define TASKS 4                /* for every thread, where leaves allow */
-#define RESULT_BYTES (32u << 20)
 
 struct job {
     const struct rn_cpu *cpu;
@@ -25,8 +23,7 @@ struct job {
     int images, leaves;        /* images in a leaf; leaves */
     int rows, cols, count;     /* of a tile at most: rows of a tap, columns, taps */
     int row_tiles, col_tiles, tap_tiles, tiles;
-    int block, blocks;         /* leaves in a block; blocks */
-    int parts;                 /* as many blocks as there may be: never more for fewer images */
+    struct rn_leaf_cut cut;
     size_t tile;               /* floats of the largest tile */
     const float *src, *ddst;
     float *dweights;
@@ -56,8 +53,8 @@ static size_t carve(const struct job *j, struct scratch *s, char *base)
     s->list = rn_carve(&w, list * sizeof *s->list);
     s->edge = rn_carve(&w, j->pass.pixels > 1 ? list * (size_t)j->taps.run * sizeof(float) : 0);
     s->dy = rn_carve(&w, list * rn_round_up((size_t)j->cols, nr) * sizeof(float));
-    float *nodes = rn_carve(&w, rn_leaf_tree_floats(j->tile, j->block) * sizeof(float));
-    s->tree = rn_leaf_tree(nodes, j->tile, j->block);
+    float *nodes = rn_carve(&w, rn_leaf_tree_floats(j->tile, j->cut.block) * sizeof(float));
+    s->tree = rn_leaf_tree(nodes, j->tile, j->cut.block);
     return w.used;
 }
 
@@ -84,20 +81,6 @@ static void cut_tiles(struct job *j)
     j->tile = (size_t)j->count * (size_t)j->rows * (size_t)j->cols;
 }
 
-/* Blocks only where there are too few tiles to keep every thread busy. */
-static void cut_leaves(struct job *j)
-{
-    int threads = j->cpu->threads, parts = 1;
-    j->images = rn_group_images((int64_t)j->shape.P * j->shape.Q);
-    j->leaves = rn_ceil_div(j->shape.N, j->images);
-    while (threads > 1 && j->tiles * parts < TASKS * threads && parts < j->leaves &&
-           2 * (size_t)(parts * j->tiles) * j->tile * sizeof(float) <= RESULT_BYTES)
-        parts *= 2;
-    j->parts = parts;
-    for (j->block = 1; j->block * parts < j->leaves;) j->block *= 2;
-    j->blocks = rn_ceil_div(j->leaves, j->block);
-}
-
 /* Everything but the pointers, from the shape alone. */
 static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 {
@@ -105,7 +88,9 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
     j.pass.run = j.pass.span; /* narrow groups: the whole square of the merged ones */
     j.taps = rn_conv_class(&j.pass, 0);
     cut_tiles(&j);
-    cut_leaves(&j);
+    j.images = rn_group_images((int64_t)s->P * s->Q);
+    j.leaves = rn_ceil_div(s->N, j.images);
+    j.cut = rn_leaf_cut(j.leaves, j.tiles, j.tile, cpu->threads);
     struct scratch unused;
     j.worker_bytes = carve(&j, &unused, NULL);
     return j;
@@ -113,7 +98,7 @@ static struct job plan(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
 
 static size_t result_floats(const struct job *j)
 {
-    return (size_t)j->parts * (size_t)j->tiles * j->tile;
+    return (size_t)j->cut.parts * (size_t)j->tiles * j->tile;
 }
 
 size_t rn_conv_weights_workspace(const struct rn_cpu *cpu, const struct rn_conv_shape *s)
@@ -333,8 +318,8 @@ static void tile_task(void *arg, int64_t task, int worker)
 {
     const struct job *j = arg;
     struct tile t = find_tile(j, (int)(task % j->tiles));
-    int block = (int)(task / j->tiles), first = block * j->block;
-    int leaves = RN_MIN(j->block, j->leaves - first);
+    int block = (int)(task / j->tiles), first = block * j->cut.block;
+    int leaves = RN_MIN(j->cut.block, j->leaves - first);
     struct scratch s;
     carve(j, &s, j->workspace + (size_t)worker * j->worker_bytes);
     for (int i = 0; i < leaves; i++) leaf_sums(j, &t, &s, first + i, i);
@@ -346,7 +331,7 @@ static void tile_task(void *arg, int64_t task, int worker)
 static const float *fold_blocks(const struct job *j, const struct tile *t, const struct strip *s)
 {
     float *sums = result(j, 0, t->index) + s->at;
-    rn_leaf_fold(j->cpu->kernels, sums, j->blocks, (size_t)j->tiles * j->tile,
+    rn_leaf_fold(j->cpu->kernels, sums, j->cut.blocks, (size_t)j->tiles * j->tile,
                  (size_t)s->kernel->mr * (size_t)s->kernel->nr);
     return sums;
 }
@@ -444,7 +429,7 @@ void rn_conv_weights(const struct rn_cpu *cpu, float *dweights, const float *src
                           dweights);
     if (!j.taps.taps) return;
     j.sums = (const float **)(j.results + result_floats(&j));
-    rn_parallel(cpu->threads, (int64_t)j.tiles * j.blocks, tile_task, &j);
+    rn_parallel(cpu->threads, (int64_t)j.tiles * j.cut.blocks, tile_task, &j);
     int panels = rn_ceil_div(j.cols, cpu->kernels->outer->nr);
     rn_parallel(cpu->threads, (int64_t)(j.tiles / j.tap_tiles) * panels, store_task, &j);
 }

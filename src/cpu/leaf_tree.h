@@ -85,4 +85,24 @@ static inline void rn_leaf_fold(const struct rn_kernels *k, float *v, int64_t le
         }
 }
 
+/* How weight gradients cut their leaves: into `blocks` of `block` each, a power of two, so that the tree over the
+ * sums of blocks is the tree over leaves.  A batch of fewer leaves may have more blocks, but never more than
+ * `parts`, which is what memory for them has to be sized by. */
+struct rn_leaf_cut { int parts, block, blocks; };
+
+#define RN_LEAF_TASKS 4                 /* for every thread, where leaves allow */
+#define RN_LEAF_RESULTS ((size_t)32 << 20) /* bytes of the sums of all blocks at most, where there are several */
+
+/* Blocks only where `tiles` of so many floats are too few to keep every thread busy. */
+static inline struct rn_leaf_cut rn_leaf_cut(int leaves, int tiles, size_t floats, int threads)
+{
+    struct rn_leaf_cut cut = { .parts = 1, .block = 1 };
+    while (threads > 1 && tiles * cut.parts < RN_LEAF_TASKS * threads && cut.parts < leaves &&
+           2 * (size_t)(cut.parts * tiles) * floats * sizeof(float) <= RN_LEAF_RESULTS)
+        cut.parts *= 2;
+    while (cut.block * cut.parts < leaves) cut.block *= 2;
+    cut.blocks = rn_ceil_div(leaves, cut.block);
+    return cut;
+}
+
 #endif /* RN_CPU_LEAF_TREE_H */

@@ -13,27 +13,54 @@
 
 #include "resnet.h"
 
-const struct rn_ops rn_ops_cpu = {
-    .version = RN_BACKEND_VERSION,
-    .struct_bytes = sizeof(struct rn_ops),
-    .name = "cpu",
-    .numerics = "fp32 fp32-winograd",
-    .exact = 1,
+/* What both have. */
+#define SHARED \
+    .version = RN_BACKEND_VERSION, \
+    .struct_bytes = sizeof(struct rn_ops), \
+    .name = "cpu", \
+    .exact = 1, \
+    .close = rn_cpu_close, \
+    .isa = rn_cpu_isa, \
+    .alloc = rn_cpu_alloc, \
+    .release = rn_cpu_release, \
+    .write = rn_cpu_write, \
+    .read = rn_cpu_read, \
+    .copy = rn_cpu_copy, \
+    .sync = rn_cpu_sync, \
+    .run = rn_cpu_run, \
+    .tensor_bytes = rn_cpu_tensor_bytes, \
+    .batchnorm_workspace = rn_cpu_batchnorm_workspace, \
+    .batchnorm_forward_train = rn_cpu_batchnorm_forward_train, \
+    .batchnorm_forward_eval = rn_cpu_batchnorm_forward_eval, \
+    .batchnorm_apply = rn_cpu_batchnorm_apply, \
+    .batchnorm_running = rn_cpu_batchnorm_running, \
+    .batchnorm_backward = rn_cpu_batchnorm_backward, \
+    .batchnorm_backward_eval = rn_cpu_batchnorm_backward_eval, \
+    .conv2d_fold = rn_cpu_conv2d_fold, \
+    .relu_forward = rn_cpu_relu_forward, \
+    .relu_backward = rn_cpu_relu_backward, \
+    .add = rn_cpu_add, \
+    .tensor_finite = rn_cpu_tensor_finite, \
+    .maxpool_forward = rn_cpu_maxpool_forward, \
+    .maxpool_backward = rn_cpu_maxpool_backward, \
+    .avgpool_forward = rn_cpu_avgpool_forward, \
+    .avgpool_backward = rn_cpu_avgpool_backward, \
+    .global_avgpool_forward = rn_cpu_global_avgpool_forward, \
+    .global_avgpool_backward = rn_cpu_global_avgpool_backward, \
+    .resize_forward = rn_cpu_resize_forward, \
+    .resize_backward = rn_cpu_resize_backward, \
+    .softmax_cross_entropy = rn_cpu_softmax_cross_entropy, \
+    .accumulate = rn_cpu_accumulate, \
+    .finite = rn_cpu_finite, \
+    .sgd_update = rn_cpu_sgd_update, \
+    .adamw_update = rn_cpu_adamw_update
 
+const struct rn_ops rn_ops_cpu = {
+    SHARED,
+    .numerics = "fp32 fp32-winograd",
     .open = rn_cpu_open,
-    .close = rn_cpu_close,
-    .isa = rn_cpu_isa,
-    .alloc = rn_cpu_alloc,
-    .release = rn_cpu_release,
-    .write = rn_cpu_write,
-    .read = rn_cpu_read,
-    .copy = rn_cpu_copy,
-    .sync = rn_cpu_sync,
-    .run = rn_cpu_run,
-    .tensor_bytes = rn_cpu_tensor_bytes,
     .tensor_set = rn_cpu_tensor_set,
     .tensor_get = rn_cpu_tensor_get,
-
     .conv2d_workspace = rn_cpu_conv2d_workspace,
     .conv2d_packed_bytes = rn_cpu_conv2d_packed_bytes,
     .conv2d_pack = rn_cpu_conv2d_pack,
@@ -42,67 +69,20 @@ const struct rn_ops rn_ops_cpu = {
     .conv2d_bias = rn_cpu_conv2d_bias,
     .conv2d_backward_data = rn_cpu_conv2d_backward_data,
     .conv2d_backward_weights = rn_cpu_conv2d_backward_weights,
-
     .linear_workspace = rn_cpu_linear_workspace,
     .linear_forward = rn_cpu_linear_forward,
     .linear_backward_data = rn_cpu_linear_backward_data,
     .linear_backward_weights = rn_cpu_linear_backward_weights,
-
-    .batchnorm_workspace = rn_cpu_batchnorm_workspace,
-    .batchnorm_forward_train = rn_cpu_batchnorm_forward_train,
-    .batchnorm_forward_eval = rn_cpu_batchnorm_forward_eval,
-    .batchnorm_apply = rn_cpu_batchnorm_apply,
-    .batchnorm_running = rn_cpu_batchnorm_running,
-    .batchnorm_backward = rn_cpu_batchnorm_backward,
-    .batchnorm_backward_eval = rn_cpu_batchnorm_backward_eval,
     .conv2d_bn = rn_cpu_conv2d_bn,
     .conv2d_bn_train = rn_cpu_conv2d_bn_train,
-    .conv2d_fold = rn_cpu_conv2d_fold,
-
-    .relu_forward = rn_cpu_relu_forward,
-    .relu_backward = rn_cpu_relu_backward,
-    .add = rn_cpu_add,
-    .tensor_finite = rn_cpu_tensor_finite,
-
-    .maxpool_forward = rn_cpu_maxpool_forward,
-    .maxpool_backward = rn_cpu_maxpool_backward,
-    .avgpool_forward = rn_cpu_avgpool_forward,
-    .avgpool_backward = rn_cpu_avgpool_backward,
-    .global_avgpool_forward = rn_cpu_global_avgpool_forward,
-    .global_avgpool_backward = rn_cpu_global_avgpool_backward,
-
-    .resize_forward = rn_cpu_resize_forward,
-    .resize_backward = rn_cpu_resize_backward,
-
-    .softmax_cross_entropy = rn_cpu_softmax_cross_entropy,
-
-    .accumulate = rn_cpu_accumulate,
-    .finite = rn_cpu_finite,
-    .sgd_update = rn_cpu_sgd_update,
-    .adamw_update = rn_cpu_adamw_update,
 };
 
 const struct rn_ops rn_ops_cpu_bf16 = {
-    .version = RN_BACKEND_VERSION,
-    .struct_bytes = sizeof(struct rn_ops),
-    .name = "cpu",
+    SHARED,
     .numerics = "bf16",
-    .exact = 1,
-
     .open = rn_bf16_open,
-    .close = rn_cpu_close,
-    .isa = rn_cpu_isa,
-    .alloc = rn_cpu_alloc,
-    .release = rn_cpu_release,
-    .write = rn_cpu_write,
-    .read = rn_cpu_read,
-    .copy = rn_cpu_copy,
-    .sync = rn_cpu_sync,
-    .run = rn_cpu_run,
-    .tensor_bytes = rn_cpu_tensor_bytes,
     .tensor_set = rn_bf16_tensor_set,
     .tensor_get = rn_bf16_tensor_get,
-
     .conv2d_workspace = rn_bf16_conv2d_workspace,
     .conv2d_packed_bytes = rn_bf16_conv2d_packed_bytes,
     .conv2d_pack = rn_bf16_conv2d_pack,
@@ -111,42 +91,10 @@ const struct rn_ops rn_ops_cpu_bf16 = {
     .conv2d_bias = rn_bf16_conv2d_bias,
     .conv2d_backward_data = rn_bf16_conv2d_backward_data,
     .conv2d_backward_weights = rn_bf16_conv2d_backward_weights,
-
     .linear_workspace = rn_bf16_linear_workspace,
     .linear_forward = rn_bf16_linear_forward,
     .linear_backward_data = rn_bf16_linear_backward_data,
     .linear_backward_weights = rn_bf16_linear_backward_weights,
-
-    .batchnorm_workspace = rn_cpu_batchnorm_workspace,
-    .batchnorm_forward_train = rn_cpu_batchnorm_forward_train,
-    .batchnorm_forward_eval = rn_cpu_batchnorm_forward_eval,
-    .batchnorm_apply = rn_cpu_batchnorm_apply,
-    .batchnorm_running = rn_cpu_batchnorm_running,
-    .batchnorm_backward = rn_cpu_batchnorm_backward,
-    .batchnorm_backward_eval = rn_cpu_batchnorm_backward_eval,
     .conv2d_bn = rn_bf16_conv2d_bn,
     .conv2d_bn_train = rn_bf16_conv2d_bn_train,
-    .conv2d_fold = rn_cpu_conv2d_fold,
-
-    .relu_forward = rn_cpu_relu_forward,
-    .relu_backward = rn_cpu_relu_backward,
-    .add = rn_cpu_add,
-    .tensor_finite = rn_cpu_tensor_finite,
-
-    .maxpool_forward = rn_cpu_maxpool_forward,
-    .maxpool_backward = rn_cpu_maxpool_backward,
-    .avgpool_forward = rn_cpu_avgpool_forward,
-    .avgpool_backward = rn_cpu_avgpool_backward,
-    .global_avgpool_forward = rn_cpu_global_avgpool_forward,
-    .global_avgpool_backward = rn_cpu_global_avgpool_backward,
-
-    .resize_forward = rn_cpu_resize_forward,
-    .resize_backward = rn_cpu_resize_backward,
-
-    .softmax_cross_entropy = rn_cpu_softmax_cross_entropy,
-
-    .accumulate = rn_cpu_accumulate,
-    .finite = rn_cpu_finite,
-    .sgd_update = rn_cpu_sgd_update,
-    .adamw_update = rn_cpu_adamw_update,
 };
