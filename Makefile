@@ -2,6 +2,7 @@
 #
 # Variables: CC=gcc|clang   OPT=-O2   CFLAGS= LDFLAGS= (yours, put before ours)   BUILDDIR=build/$(BUILD)
 #            BUILD=release|debug|asan|ubsan|tsan   PREFIX=/usr/local   DESTDIR=   JOBS=2 (of check-all)
+#            IMAGES=no (to build without libjpeg-turbo and libpng)   PKG_CONFIG=pkg-config (the target's)
 # Release programs stand in the project's root; those of any other build in $(BUILDDIR)/bin.
 
 BUILD    ?= release
@@ -40,7 +41,14 @@ WARN     = -Wall -Wextra -Wpedantic
 STRICT   = $(WARN) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Werror
 FLAGS    = $(strip $(OPT) $(WARN) $(CFLAGS) $(KIND_$(BUILD)) $(OURS))
 LDLIBS   = -lm -lz
+LIBS     = $(strip $(IMAGE_LIBS) $(LDLIBS))
 LINK     = $(strip $(CC) $(FLAGS) $(LDFLAGS))
+
+# The optional libraries that this compiler can link with: flags for src/data/image_*.c, and libraries.
+IMAGES   ?= auto
+FOUND    := $(if $(filter no,$(IMAGES)),--,$(shell PKG_CONFIG='$(PKG_CONFIG)' sh tools/libraries.sh $(CC) $(CFLAGS) $(LDFLAGS)))
+IMAGE_LIBS  := $(filter -l% -L% -Wl%,$(FOUND))
+IMAGE_FLAGS := $(filter-out -- $(IMAGE_LIBS),$(FOUND))
 
 OBJ      := $(BUILDDIR)/obj
 BIN      := $(BUILDDIR)/bin
@@ -48,7 +56,7 @@ SOURCES  := $(sort $(wildcard src/*/*.c ref/*.c))
 CLI      := $(sort $(wildcard tools/cli/*.c))
 PROGRAMS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
 BENCHES  := $(patsubst benchmarks/%.c,%,$(sort $(wildcard benchmarks/*.c)))
-TESTS    := $(patsubst tests/%.c,$(BUILDDIR)/tests/%,$(sort $(wildcard tests/test_*.c tests/slow_*.c) tests/peers/dump.c))
+TESTS    := $(patsubst tests/%.c,$(BUILDDIR)/tests/%,$(sort $(wildcard tests/test_*.c tests/slow_*.c tests/peers/*.c)))
 LIB      := $(BUILDDIR)/libresnet.a
 CLI_OBJ  := $(CLI:%.c=$(OBJ)/%.o)
 BUILT    := $(PROGRAMS:%=$(BIN)/%)
@@ -71,6 +79,11 @@ $(BUILDDIR)/flags: FORCE
 	@echo '$(subst ','\'',$(LINK))' | cmp -s - $@ || \
 	    echo '$(subst ','\'',$(LINK))' >$@
 
+# The same of what was found of the optional libraries, which only the readers of pictures and links depend on.
+$(BUILDDIR)/libraries: FORCE
+	@mkdir -p $(@D)
+	@echo '$(FOUND)' | cmp -s - $@ || echo '$(FOUND)' >$@
+
 $(OBJ)/%.o: %.c $(BUILDDIR)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(DEFINE) -MMD -MP -c -o $@ $<
@@ -78,18 +91,22 @@ $(OBJ)/%.o: %.c $(BUILDDIR)/flags
 # What --version says about the build.
 $(OBJ)/tools/cli/help.o: private DEFINE = -DRN_BUILD_FLAGS='"$(subst ",,$(subst ',,$(strip $(OPT) $(CFLAGS) $(KIND_$(BUILD)) $(OURS))))"'
 
+IMAGE_OBJ := $(patsubst %.c,$(OBJ)/%.o,$(filter src/data/image%,$(SOURCES)))
+$(IMAGE_OBJ) $(IMAGE_OBJ:$(OBJ)/%=$(BUILDDIR)/pic/%): private DEFINE = $(IMAGE_FLAGS)
+$(IMAGE_OBJ) $(IMAGE_OBJ:$(OBJ)/%=$(BUILDDIR)/pic/%): $(BUILDDIR)/libraries
+
 $(LIB): $(SOURCES:%.c=$(OBJ)/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 $(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(OBJ)/tools/%.o $(CLI_OBJ) $(LIB)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LDLIBS)
+	$(LINK) -o $@ $^ $(LIBS)
 
 # What measures parts of the library: not among the programs, for those who work on it.
 $(BENCHES:%=$(BIN)/%): $(BIN)/%: $(OBJ)/benchmarks/%.o $(CLI_OBJ) $(LIB)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LDLIBS)
+	$(LINK) -o $@ $^ $(LIBS)
 
 # A real file, replaced only when it differs, and in one step, for it may be running.
 $(PROGRAMS:%=$(ROOT)/%): $(ROOT)/%: $(BIN)/% FORCE
@@ -98,7 +115,7 @@ $(filter-out bench,$(PROGRAMS)): %: $(ROOT)/%
 
 $(TESTS): $(BUILDDIR)/tests/%: $(OBJ)/tests/%.o $(CLI_OBJ) $(LIB)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LDLIBS)
+	$(LINK) -o $@ $^ $(LIBS)
 
 tests: $(TESTS) ## build the test programs, run nothing
 
@@ -123,13 +140,28 @@ gradcheck: all $(if $(BREAK),build/broken/$(BREAK).so) ## gradients against cent
 
 build/broken/%.so: tests/broken/backend.c $(patsubst %.c,$(BUILDDIR)/pic/%.o,$(filter ref/% src/base/%,$(SOURCES)))
 	@mkdir -p $(@D)
-	$(LINK) -fPIC -shared -DBREAK=$* -o $@ $^ $(LDLIBS)
+	$(LINK) -fPIC -shared -DBREAK=$* -o $@ $^ $(LIBS)
+
+# By libFuzzer where the compiler FUZZ_CC has it, else by the program's own loop; FUZZ_SECONDS of it.
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 60
+FUZZ_SOURCES := tests/fuzz/fuzz_image.c src/data/png_write.c $(filter src/data/image% src/base/%,$(SOURCES))
+FUZZ_FLAGS   := -g -O1 -DRN_DEBUG -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(OURS) $(IMAGE_FLAGS)
+
+fuzz-image: ## reads damaged pictures under the sanitizers for FUZZ_SECONDS=60
+	@mkdir -p build/fuzz/image
+	$(CC) $(FUZZ_FLAGS) -DFUZZ_ALONE -fsanitize=address,undefined -o build/fuzz/alone $(FUZZ_SOURCES) $(LIBS)
+	build/fuzz/alone corpus build/fuzz/image
+	if $(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o build/fuzz/guided $(FUZZ_SOURCES) $(LIBS); then \
+	    build/fuzz/guided -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+	        -print_final_stats=1 -artifact_prefix=build/fuzz/found- build/fuzz/image; \
+	else build/fuzz/alone $(FUZZ_SECONDS); fi
 
 golden: all ## write tests/golden anew and show what changed
 	@sh tests/bits.sh $(RUN) --write
 
 lint: ## strict warnings are errors, with gcc and clang; sizes of files and functions
-	@sh tools/lint.sh '$(STRICT) $(OURS)'
+	@sh tools/lint.sh '$(STRICT) $(OURS) $(IMAGE_FLAGS)'
 	@sh tools/stats.sh
 
 # The build system is a convenience: one line of cc builds ./train as well.
@@ -167,27 +199,27 @@ SHARED := $(BUILDDIR)/libresnet.so.$(firstword $(subst ., ,$(VERSION)))
 
 $(BUILDDIR)/pic/%.o: %.c $(BUILDDIR)/flags
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -fPIC -MMD -MP -c -o $@ $<
+	$(CC) $(FLAGS) $(DEFINE) -fPIC -MMD -MP -c -o $@ $<
 
 $(SHARED): $(PIC)
-	$(LINK) -shared -Wl,-soname,$(@F) -o $@ $^ $(LDLIBS)
+	$(LINK) -shared -Wl,-soname,$(@F) -o $@ $^ $(LIBS)
 
 install: all $(SHARED) ## install under $(DESTDIR)$(PREFIX): programs as resnet-NAME, libraries, headers
-	@sh tools/install.sh '$(DESTDIR)$(PREFIX)' '$(PREFIX)' '$(VERSION)' $(BUILDDIR) $(PROGRAMS)
+	@sh tools/install.sh '$(DESTDIR)$(PREFIX)' '$(PREFIX)' '$(VERSION)' $(BUILDDIR) '$(LIBS)' $(PROGRAMS)
 
 # -- the rest ---------------------------------------------------------------------------------------
 
 clean: ## remove what was built, but not build/peers, runs or data
 	rm -rf $(filter-out build/peers,$(wildcard build/*))
-	rm -rf $(addprefix $(BUILDDIR)/,obj pic bin tests flags libresnet.a) $(SHARED)
+	rm -rf $(addprefix $(BUILDDIR)/,obj pic bin tests flags libraries libresnet.a) $(SHARED)
 	rm -f $(PROGRAMS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	@sed -n 's/^# \(Variables.*\)/\1/p; s/^#\(  *BUILD=.*\)/\1/p; s/^# \(Release programs.*\)/\1/p' Makefile
+	@sed -n 's/^# \(Variables.*\)/\1/p; s/^#\(  *[BI][A-Z]*=.*\)/\1/p; s/^# \(Release programs.*\)/\1/p' Makefile
 
 FORCE:
-.PHONY: all tests demo test check-all gradcheck golden lint bare peers bench bench-peers install clean help FORCE \
+.PHONY: all tests demo test check-all gradcheck golden fuzz-image lint bare peers bench bench-peers install clean help FORCE \
     $(PROGRAMS)
 .SECONDARY:
 .DELETE_ON_ERROR:

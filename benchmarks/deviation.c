@@ -210,7 +210,8 @@ static rn_status run(struct opt_set *o)
     struct bench b = { .batch = (int)opt_int(o, "batch-size"), .classes = (int)opt_int(o, "num-classes") };
     int size = (int)opt_int(o, "image-size"), seeds = (int)opt_int(o, "seeds");
     int steps = (int)opt_int(o, "steps");
-    rn_status status = rn_dataset_open(&b.set, opt_text(o, "data"), size);
+    rn_status status = rn_dataset_open(&b.set, opt_text(o, "data"),
+                                       &(struct rn_dataset_options){ .image_size = size });
     if (!status && (b.set->channels != 3 || b.set->height != size || b.set->classes > b.classes))
         status = rn_fail(RN_EUSAGE, "--data %s: %d channels, %d x %d, %d classes; the net has 3, %d x %d, %d",
                          b.set->name, b.set->channels, b.set->height, b.set->width, b.set->classes, size,

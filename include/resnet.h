@@ -115,12 +115,14 @@ rn_status rn_arch_from_shapes(struct rn_arch *a, enum rn_stem stem, rn_shape_fn 
 /* -- nets -------------------------------------------------------------------------------------- */
 struct rn_net_config {
     struct rn_arch arch;
-    int image_size;   /* H = W of the images given in, 32 or more */
+    int image_size;   /* H = W of the images given in, 32 or more (see rn_net_resize) */
     int upsample;     /* 0, or the H = W they are resized to inside the net (bilinear, A21) */
     int batch;        /* largest n of a training step; 0: an inference-only net */
     int eval_batch;   /* largest n of an evaluation pass, at least 1 */
     bool checkpoint;  /* training (batch > 0): keep the inputs of blocks only and run each block forward once more
                          in the backward pass; same bits, less memory, about a third more time */
+    bool freeze_bn;   /* training: batch norms take the running statistics, which stay as they are, as in PyTorch's
+                         eval mode; their gammas and betas have gradients all the same */
     bool fold;        /* inference-only: batch norm folded into the weights (A22); changes the bits of
                          the results, not what get, hash and save give */
     /* What the caller is about to allocate besides, counted when rn_net_create asks whether there is
@@ -158,6 +160,11 @@ rn_status rn_net_arena_bytes(size_t *bytes, const struct rn_net_config *config,
                              const struct rn_ops *ops, void *dev);
 
 const struct rn_net_config *rn_net_config_of(const struct rn_net *net);
+/* Plans the net anew for images of another size, RN_LEAST_SIZE or more; weights, gradients, running statistics
+ * and the caller's pointers to them stay.  What a pass left (logits, activations) is gone.  RN_EUSAGE where the
+ * plan needs more memory than the net was created with: create it with the largest size. */
+#define RN_LEAST_SIZE 8
+rn_status rn_net_resize(struct rn_net *net, int image_size);
 const struct rn_ops *rn_net_ops(const struct rn_net *net);
 void *rn_net_dev(const struct rn_net *net);
 size_t rn_net_params(const struct rn_net *net, const struct rn_param **table); /* rows */

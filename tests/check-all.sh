@@ -86,6 +86,11 @@ if ! late "20 steps"; then
     add_counts "20 steps"
 fi
 
+if ! late "killed and resumed"; then
+    run env LIMIT=600 bash tests/kill.sh . 10
+    add_counts "killed and resumed"
+fi
+
 stage "the one-line build"
 run $MAKE bare
 if [ $status = 0 ]; then pass "builds"; else fail "builds" "$(grep -m1 error "$T/err" || why)"; fi
@@ -183,7 +188,7 @@ if [ -f build/peers/ready ] && ! late "check_pth"; then
 else
     skip "check_pth: no build/peers (make peers), or no time"
 fi
-for script in torch_step load_checkpoint check_metrics resume_torch; do
+for script in torch_step load_checkpoint check_metrics check_screening resume_torch imagenet_weights check_twin check_images check_pixels check_folder; do
     if [ ! -f build/peers/ready ]; then skip "$script: no build/peers (make peers)"; continue; fi
     late "$script" && continue
     run build/peers/bin/python tests/peers/$script.py

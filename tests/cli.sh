@@ -11,7 +11,7 @@ run_small() {
 }
 
 # -- help, version -----------------------------------------------------------------------------------
-for program in train evaluate bench convert conform; do
+for program in train evaluate bench report convert conform characterize; do
     prints "$program --help names the exit statuses" '^Exit status' "$BIN/$program" --help
     prints "$program --version" '^[a-z]+ \(resnet\.c\) [0-9]+\.[0-9]+' "$BIN/$program" --version
     refuses "$program --no-such-flag" 2 'no-such-flag' "$BIN/$program" --no-such-flag
@@ -57,6 +57,12 @@ refuses "not a number" 2 'nan' "$BIN/train" --lr nan --output "$T/x"
 refuses "decimal comma" 2 '0,1' "$BIN/train" --lr 0,1 --output "$T/x"
 refuses "unknown augmentation" 2 'flop' "$BIN/train" --augment flop --output "$T/x"
 refuses "padding of an unknown kind" 2 'reflect' "$BIN/train" --augment crop:4:wrap --output "$T/x"
+refuses "jitter beyond its range" 2 'hue is a number from 0 to 0.5' \
+    "$BIN/train" --augment flip,jitter:0.1:0.1:0.1:0.7 --output "$T/x"
+refuses "preview where nothing can be written" 4 'sheet.png' "$BIN/train" --preview "$T/none/sheet.png" --dry-run
+prints "preview, with the classes of its images" 'row by row' \
+    sh -c '"$1/train" --augment rrc,jitter:0.4,erase --preview "$2/sheet.png" --dry-run 2>&1' sh "$BIN" "$T"
+prints "the preview is a PNG" 'PNG' head -c 8 "$T/sheet.png"
 refuses "checkpoints outside the run folder" 2 'checkpoint-name' \
     "$BIN/train" --checkpoint-name ../x --max-steps 0 --output "$T/x"
 refuses "a table outside the run folder" 2 'csv-name' "$BIN/train" --csv-name a/b.csv --max-steps 0 --output "$T/x"
@@ -116,6 +122,15 @@ refuses "golden pack that is not there" 3 'index.json' "$BIN/conform" --check-go
 # -- small runs --------------------------------------------------------------------------------------
 prints "dry run as JSON" '"parameters": ?11173962' "$BIN/train" --data demo --stem cifar --dry-run --json
 works "evaluate --help needs no checkpoint" "$BIN/evaluate" --help
+prints "a profile" 'aten::convolution_backward' \
+    "$BIN/profile" --data demo --batch-size 4 --steps 1 --warmup 0 --name x --output "$T/profile"
+prints "its tables in a file" 'Self CPU time total: ' cat "$T/profile/profiler_x_summary.txt"
+prints "its trace" '"name":"aten::convolution","cat":"op","ph":"X"' cat "$T/profile/profiler_x_trace.json"
+mkdir -p "$T/lost/profiler_x_trace.json"
+refuses "a trace that cannot be written" 4 'the trace is lost: .*profiler_x_trace.json' \
+    "$BIN/profile" --mode infer --batch-size 1 --steps 1 --warmup 0 --name x --output "$T/lost" --quiet
+prints "the tables are there all the same" 'Self CPU time total: ' cat "$T/lost/profiler_x_summary.txt"
+refuses "a backend that is not in this build" 1 'cuda' "$BIN/profile" --backend cuda --output "$T/lost"
 run_small one --hash
 grep '^step' "$T/out" >"$T/one.txt"
 if [ $status = 0 ] && [ "$(grep -cE '^step [0-9]+ loss 0x[0-9a-f.]+p[+-][0-9]+ weights [0-9a-f]{16,}$' "$T/out")" = 2 ]; then
@@ -223,6 +238,7 @@ refuses "sensitivity of ten classes" 2 'target-sensitivity is for two classes' s
 refuses "sensitivity in percent" 2 'target-sensitivity' sh "$T/judge" --target-sensitivity 98
 refuses "positive class of ten" 2 'positive-class is for two classes' sh "$T/judge" --positive-class disc
 refuses "ROC curve of ten classes" 2 'roc is for two classes' sh "$T/judge" --roc "$T/roc.csv"
+refuses "PR curve of ten classes" 2 'pr is for two classes' sh "$T/judge" --pr "$T/pr.csv"
 refuses "two outputs in one file" 2 '--logits and --confusion' sh "$T/judge" --logits "$T/x.svg" --confusion "$T/x.svg"
 refuses "unknown augmentation at test time" 2 'flip' sh "$T/judge" --tta flop
 refuses "logits where nothing can be written" 4 '/proc' sh "$T/judge" --logits /proc/nope/x.npy
@@ -256,6 +272,84 @@ fi
 refuses "a class that there is not" 2 '0, ".*", and 1, "' \
     "$BIN/evaluate" --checkpoint "$two" --data demo:64 --limit 8 --positive-class nothing --quiet
 
+# sh screen FLAG...: an evaluation of 24 images of two classes.
+cat >"$T/screen" <<END
+exec "$BIN/evaluate" --checkpoint "$two" --data demo:64 --limit 24 --quiet "\$@"
+END
+sh "$T/screen" --json --pr "$T/pr.csv" --threads 1 | timeless >"$T/j1"
+sh "$T/screen" --json --bootstrap 1000 --threads 3 --batch-size 5 | timeless >"$T/j2"
+same "intervals are equal for any threads" "$T/j1" "$T/j2"
+for key in precision f1 accuracy balanced_accuracy average_precision; do
+    if grep -q "^  \"$key\": " "$T/j1" && grep -q "^    \"$key\": \[" "$T/j1"; then pass "two classes: $key and its interval"
+    else fail "two classes: $key and its interval"; fi
+done
+if tail -n 1 "$T/pr.csv" | grep -q ',12,12,1,0.5$'; then pass "the curve of precision ends at recall 1"
+else fail "the curve of precision ends at recall 1" "$(tail -n 1 "$T/pr.csv")"; fi
+sh "$T/screen" --json --bootstrap 0 >"$T/j1"
+if grep -q '"bootstrap"' "$T/j1"; then fail "--bootstrap 0 makes none"; else pass "--bootstrap 0 makes none"; fi
+sh "$T/screen" --json --target-sensitivity 0.9 >"$T/j1"
+sh "$T/screen" --json --target-sensitivity 0.9 --split train >"$T/j2"
+if grep -q '"threshold_split": "val"' "$T/j2" && grep -q '"same_images": false' "$T/j2"; then pass "val chooses for train"
+else fail "val chooses for train"; fi
+grep '"threshold_margin"' "$T/j1" >"$T/m1"; grep '"threshold_margin"' "$T/j2" >"$T/m2"
+same "... the threshold it chooses for itself" "$T/m1" "$T/m2"
+prints "... and says so where it is judged itself" 'chosen on the images it is judged on for sensitivity 90' \
+    sh "$T/screen" --target-sensitivity 0.9 --split test
+refuses "no positive images to choose by" 3 'none of the 1 images of demo:64, val, is of class' \
+    sh "$T/screen" --limit 1 --target-sensitivity 0.9
+prints "one class of images: nothing is known of the other" '^  "auc": null,$' sh "$T/screen" --limit 1 --json
+
+# -- single pictures ---------------------------------------------------------------------------------
+printf '\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\002\000\000\000\002\010\000\000\000\000\127\335\122\370' >"$T/a.png"
+printf '\000\000\000\016IDAT\170\234\143\020\370\300\360\101\000\000\006\006\002\001\353\157\072\157' >>"$T/a.png"
+printf '\000\000\000\000IEND\256\102\140\202' >>"$T/a.png"
+head -c 50 "$T/a.png" >"$T/cut.png"
+if "$BIN/evaluate" --version | grep -q '^pictures .*libpng'; then
+    prints "class of a picture" "a.png: .*, [0-9.]+ %\$" "$BIN/evaluate" --checkpoint "$two" --predict "$T/a.png" --quiet
+    run "$BIN/evaluate" --checkpoint "$last" --predict "$T/a.png" "$T/a.png" --json --quiet --logits "$T/l1.npy"
+    if [ "$(grep -c '{"file": ".*", "class": ".*", "class_index": [0-9], "probability": 0.*"top5": \[{' "$T/out")" = 2 ]; then
+        pass "classes of two pictures as JSON"
+    else
+        fail "classes of two pictures as JSON" "$(why)"
+    fi
+    refuses "damaged picture" 3 'cut.png' "$BIN/evaluate" --checkpoint "$two" --predict "$T/a.png" "$T/cut.png" --quiet
+else
+    skip "single pictures: no libpng"
+fi
+refuses "picture that is not there" 3 'nowhere.png' "$BIN/evaluate" --checkpoint "$two" --predict nowhere.png --quiet
+refuses "picture that is text" 3 'judge' "$BIN/evaluate" --checkpoint "$two" --predict "$T/judge" --quiet
+refuses "picture with labels" 2 'without --roc' \
+    "$BIN/evaluate" --checkpoint "$two" --predict "$T/a.png" --roc "$T/roc.csv" --quiet
+refuses "picture without --predict" 2 'pictures stand behind --predict' "$BIN/evaluate" --checkpoint "$two" "$T/a.png"
+
+# -- folders of pictures -----------------------------------------------------------------------------
+if "$BIN/train" --version | grep -q '^pictures .*libpng'; then
+    photos="--data folder:$T/photos"
+    works "a data set written as PNG files" "$BIN/convert" --images demo:64 --limit 8 --size 40 "$T/photos"
+    refuses "... never into a folder that is there" 2 'exists' "$BIN/convert" --images demo:64 "$T/photos"
+    refuses "... of classes that it has" 2 "no class 'cat'" "$BIN/convert" --images demo:64 --classes cat "$T/cats"
+    echo 'no picture' >"$T/photos/train/smooth-above-striped/broken.png"
+    refuses "--strict-data" 3 'broken.png' "$BIN/train" $photos --strict-data --output "$T/x"
+    run_small pictures $photos --image-size 32 --hash
+    mv "$T/out" "$T/hashes"
+    if grep -q '/broken.png: is text' "$T/pictures/log.txt" && grep -q '"skipped_images": 1$' "$T/pictures/summary.json"
+    then pass "the log lists what is left out, the summary counts it"
+    else fail "the log lists what is left out, the summary counts it" "$(why)"; fi
+    run_small pictures-2 $photos --image-size 32 --hash --cache-mb 0 --workers 3 --threads 1
+    same "without cache, with other workers and threads: the same" "$T/hashes" "$T/out"
+    own=$T/pictures/checkpoints/folder_last.pth
+    prints "evaluated at the size that it was trained for" '^  "count": 16,$' "$BIN/evaluate" --checkpoint "$own" --json
+    mv "$T/photos/train/smooth-above-striped" "$T/photos/train/tartan"
+    mv "$T/photos/val/smooth-above-striped" "$T/photos/val/tartan"
+    both='classes there: smooth-above-striped, striped-above-smooth; here: striped-above-smooth, tartan'
+    refuses "evaluation on other classes" 3 "$both" "$BIN/evaluate" --checkpoint "$own"
+    refuses "resumed with other classes" 3 "$both" "$BIN/train" --resume "$own" --max-steps 3
+    rm -r "$T/photos/train/tartan"
+    refuses "a class that train has not" 3 'of train: striped-above-smooth; of val: striped' "$BIN/train" $photos
+else
+    skip "folders of pictures: no libpng"
+fi
+
 # -- times -------------------------------------------------------------------------------------------
 run "$BIN/bench" --stem cifar --image-size 32 --num-classes 10 --data-free --warmup 1 --runs 3 --csv "$T/b.csv" --json
 for key in mean_ms median_ms std_ms p50_ms p90_ms p95_ms p99_ms min_ms max_ms images_per_second peak_rss_mb; do
@@ -267,6 +361,27 @@ else fail "bench measures batch 1 unasked" "$(why)"; fi
 refuses "table where nothing can be written, before measuring" 4 '/proc' \
     "$BIN/bench" --data-free --runs 1000000 --csv /proc/nope/x.csv
 
+# -- reports -----------------------------------------------------------------------------------------
+works "a report measures what is missing in two runs" \
+    "$BIN/report" "$T/two" "$T/one" --limit 16 --batch-sizes 1,2 --warmup 1 --runs 3 --quiet
+for file in report.html report.md report.txt evaluation.json bench.json misclassified.json roc.csv; do
+    if [ -s "$T/two/$file" ]; then pass "it leaves $file"; else fail "it leaves $file" "$(why)"; fi
+done
+sed -n 's/.*"mean_ms": \([0-9.]*\),.*/\1/p; s/.*"top1": \([0-9.]*\),.*/\1/p' "$T/two/bench.json" "$T/two/evaluation.json" >"$T/figures"
+while read -r figure; do
+    if grep -qF "$figure" "$T/two/report.html"; then pass "its page says the measured figures"
+    else fail "its page says the measured figures" "no $figure"; fi
+done <"$T/figures"
+cp "$T/two/report.html" "$T/first.html"
+run "$BIN/report" "$T/two" "$T/one" --json
+if [ ! -s "$T/err" ] && cmp -s "$T/first.html" "$T/two/report.html"; then pass "a second report measures nothing"
+else fail "a second report measures nothing" "exit $status: $(why)"; fi
+prints "a report of one run elsewhere" 'both/report.html$' "$BIN/report" "$T/two" --no-measure --output "$T/both"
+refuses "a report of no folder" 2 'give the folders' "$BIN/report"
+refuses "a report of a folder without a run" 3 'args.conf' "$BIN/report" "$T/both"
+echo '{' >"$T/two/bench.json"
+refuses "a report with a damaged file" 3 'bench.json' "$BIN/report" "$T/two"
+
 # -- more small runs ---------------------------------------------------------------------------------
 # The CIFAR-10 sheet: its values, each of which a flag overrides, and its names.
 "$BIN/train" --preset cifar10 --data demo --lr 0.05 --dry-run --json >"$T/sheet.json" 2>"$T/err"
@@ -276,6 +391,14 @@ for value in 'epochs 200' 'batch-size 128' 'lr 0.05' 'momentum 0.9' 'weight-deca
     if grep -qE "\"${value%% *}\": ${value#* },?\$" "$T/sheet.json"; then pass "preset cifar10: $value"
     else fail "preset cifar10: $value" "$(grep "\"${value%% *}\"" "$T/sheet.json") $(why)"; fi
 done
+"$BIN/train" --preset baseline-fp32 --data demo:224 --dry-run --json >"$T/sheet.json" 2>"$T/err"
+for value in 'parameters 11177538' 'opt "adamw"' 'lr 0.0001' 'head-lr 0.001' 'weight-decay 0.0001' 'epochs 10' \
+    'label-smoothing 0.1' 'batch-size 64' 'image-size 224' 'lr-scheduler "plateau"' 'lr-patience 10' \
+    'early-stop-patience 10' 'seed 42' 'std \[0.229,0.224,0.225\]'; do
+    if grep -qE "\"${value%% *}\": ${value#* },?\$" "$T/sheet.json"; then pass "preset baseline-fp32: $value"
+    else fail "preset baseline-fp32: $value" "$(grep "\"${value%% *}\"" "$T/sheet.json") $(why)"; fi
+done
+refuses "--freeze of what is not there" 2 'layer5: no parameter' "$BIN/train" --freeze layer5 --output "$T/x"
 run_small sheet --preset cifar10 --limit-train 12 --max-steps 3 --tensorboard
 sheet=$T/sheet/checkpoints/resnet18/resnet18_cifar_last.pth
 for file in checkpoints/resnet18/resnet18_cifar_best.pth checkpoints/resnet18/resnet18_cifar_last.pth \
@@ -325,6 +448,26 @@ if [ -s "$T/list1" ] && grep -q 'conv1.weight' "$T/list2"; then pass "convert --
 else fail "convert --list names the tensors" "$(why)"; fi
 head -c 500 "$T/a.safetensors" >"$T/cut.safetensors"
 refuses "cut safetensors file" 3 'cut.safetensors' "$BIN/convert" --list "$T/cut.safetensors"
+
+# -- characterize ------------------------------------------------------------------------------------
+C=$BIN/characterize
+prints "characterize: known counts" '^ *MACs +1,814,073,344 +1,814,073,344 +1,696,059,392' "$C"
+prints "characterize --json" '"macs_conv_linear": 555422720' "$C" --stem cifar --image-size 32 --num-classes 10 --json
+prints "characterize --graph" '^\[4\] +layer1_0_conv1 +: Conv2d .*\[1, 64, 56, 56\]' "$C" --graph
+prints "characterize --model seed" '"latency_ms": 37.8615[0-9]*, "energy_j": 3.7916' "$C" --model seed --json
+prints "characterize --roadmap" 'not enlarged +148\.0 ' "$C" --image-size 64 --upsample 224 --num-classes 2 --roadmap
+prints "a peak that is not known is N/A, with the key" 'N/A needs the key peak_fp32' "$C" --hardware tpu-v1
+refuses "unknown hardware, with the nearest" 2 'did you mean gpu' "$C" --hardware gppu
+refuses "unknown convention, with the nearest" 2 'did you mean ptflops' "$C" --convention ptflop
+refuses "an image that is too small" 2 '32' "$C" --image-size 31
+refuses "hardware file that is not there" 3 'nothing.conf' "$C" --hardware "$T/nothing.conf"
+printf 'name = x\npeak_fp23 = 1\n' >"$T/hw.conf"
+refuses "hardware file with an unknown key" 3 'hw.conf:2.*did you mean peak_fp32' "$C" --hardware "$T/hw.conf"
+printf 'mine = conv2d batch_norm\n' >"$T/patterns.txt"
+refuses "pattern file with a mistake: line and column" 3 'patterns.txt:1:15: .*batch_norm2d' "$C" --patterns "$T/patterns.txt"
+works "characterize --dot and --report" "$C" --dot "$T/net.dot" --report "$T/characterized"
+if grep -q 'conv1 -> bn1' "$T/net.dot" && grep -q '3628.15' "$T/characterized/report.md" &&
+    grep -q '</html>' "$T/characterized/report.html"; then pass "and what they write"; else fail "and what they write"; fi
 
 # -- the machine -------------------------------------------------------------------------------------
 LIMIT=60

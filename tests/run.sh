@@ -45,7 +45,8 @@ for source in tests/test_*.c; do
     begin=$(date +%s) status=0
     $limit "$build/tests/$name" >"$out" 2>&1 </dev/null || status=$?
     set -- $(sed -n 's/^[^ ]*: \([0-9]*\) checks, \([0-9]*\) failed$/\1 \2/p' "$out" | tail -n 1)
-    report "$name" $status $((${1:-0} - ${2:-0})) "${2:-0}" 0 $(($(date +%s) - begin))
+    report "$name" $status $((${1:-0} - ${2:-0})) "${2:-0}" "$(grep -c '^skip ' "$out")" $(($(date +%s) - begin))
+    grep '^skip ' "$out" | sed 's/^/     /'
 done
 
 wait

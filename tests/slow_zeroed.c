@@ -55,7 +55,7 @@ static void test_zeroed_gradient_shows(void)
     struct rn_ops broken = rn_ops_cpu;
     broken.linear_backward_data = no_gradient;
 
-    CHECK_OK(rn_dataset_open(&data, "demo", 0));
+    CHECK_OK(rn_dataset_open(&data, "demo", NULL));
     double whole = accuracy(data, &rn_ops_cpu), zeroed = accuracy(data, &broken);
     printf("after two epochs: %.2f %%, with the gradient that fc hands down zeroed: %.2f %%\n", whole,
            zeroed);

@@ -14,6 +14,7 @@ static void test_quantiles(void)
     CHECK(r.p90 == 91 && r.p95 == 96 && r.p99 == 100);
     CHECK(fabs(r.std - sqrt(101.0 * 102 / 12)) <= 1e-12); /* of a sample of 1 ... n */
     CHECK(r.images_per_second == 4e3 / 51);
+    for (int i = 0; i < BENCH_BARS; i++) CHECK(r.histogram[i] == 5 + (i == BENCH_BARS - 1)); /* 101 ends the last */
 }
 
 /* Between two times quantiles are linear. */
@@ -25,7 +26,7 @@ static void test_few(void)
     CHECK(r.median == 3 && fabs(r.p90 - 3.8) <= 1e-15 && fabs(r.p99 - 3.98) <= 1e-15);
     CHECK(r.mean == 3 && fabs(r.std - sqrt(2)) <= 1e-15);
     bench_summarise(&r, one, 1);
-    CHECK(r.median == 7 && r.p99 == 7 && r.std == 0 && r.min == 7 && r.max == 7);
+    CHECK(r.median == 7 && r.p99 == 7 && r.std == 0 && r.min == 7 && r.max == 7 && r.histogram[0] == 1);
 }
 
 /* The smallest batch with 95 % of the best, wherever it stands in the list. */
@@ -37,9 +38,25 @@ static void test_knee(void)
     CHECK(bench_knee(r, 3) == 8 && bench_knee(r, 1) == 32);
 }
 
+/* The seed's table, whose best is 746.9: 703.2 are 94.1 % of it, 733.1 are 98.2 %. */
+static void test_knee_of_the_seed(void)
+{
+    static const int batch[] = { 1, 8, 16, 32, 64 };
+    static const double rate[] = { 352.7, 518.6, 703.2, 733.1, 746.9 };
+    struct bench_result r[5] = { { 0 } };
+    for (int i = 0; i < 5; i++) {
+        r[i].batch = batch[i];
+        r[i].images_per_second = rate[i];
+    }
+    CHECK(bench_knee(r, 5) == 32);
+    r[2].images_per_second = 0.95 * 746.9;
+    CHECK(bench_knee(r, 5) == 16);
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = { RN_TEST_ROW(test_quantiles), RN_TEST_ROW(test_few),
-                                               RN_TEST_ROW(test_knee) };
+                                               RN_TEST_ROW(test_knee),
+                                               RN_TEST_ROW(test_knee_of_the_seed) };
     return rn_test_main("test_bench_report", rows, RN_COUNT(rows), argc, argv);
 }

@@ -16,7 +16,7 @@
 static void check_refused(const char *spec, int image_size, rn_status want, const char *says)
 {
     struct rn_dataset *set = (void *)1;
-    rn_status got = rn_dataset_open(&set, spec, image_size);
+    rn_status got = rn_dataset_open(&set, spec, &(struct rn_dataset_options){ .image_size = image_size });
     CHECK_MSG(got == want && strstr(rn_error(), says), "%s: status %d, said \"%s\"", spec, got,
               rn_error());
     CHECK(set == NULL);
@@ -30,7 +30,8 @@ static void test_specs(void)
     check_refused("\033[2J", 0, RN_EUSAGE, "\\x1b[2J");
     check_refused("cifar10", 0, RN_EUSAGE, "needs a folder");
     check_refused("fashion-mnist:", 0, RN_EUSAGE, "needs a folder");
-    check_refused("folder:photos", 0, RN_EUSAGE, "this version reads no folders");
+    check_refused("folder", 0, RN_EUSAGE, "needs a folder");
+    check_refused("folder:/nowhere/at/all", 0, RN_EINPUT, "no such folder");
     check_refused("demo:", 0, RN_EUSAGE, "no image size");
     check_refused("demo:32x", 0, RN_EUSAGE, "no image size");
     check_refused("demo:48", 0, RN_EUSAGE, "size 48");
@@ -113,14 +114,16 @@ static void test_shuffle_is_fair(void)
 static uint8_t pixels[COUNT * IMAGE];
 static int32_t labels[COUNT];
 static struct rn_dataset set = { .name = "made up", .channels = C, .height = H, .width = W,
-                                 .classes = 10, .train = { COUNT, pixels, labels } };
+                                 .classes = 10, .train = { COUNT, pixels, labels, NULL } };
 
 static struct rn_loader_config config(int workers)
 {
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 2654435761u >> 13);
     for (int i = 0; i < COUNT; i++) labels[i] = i % 10;
     return (struct rn_loader_config){ .set = &set, .split = &set.train, .batch = 8, .shuffle = true,
-                                      .augment = { 2, false, RN_FLIP_RANDOM }, .mean = { .5, .4, .3 },
+                                      .augment = { .crop_padding = 2, .flip = RN_FLIP_RANDOM, .items = 2,
+                                                   .item = { RN_AUGMENT_CROP, RN_AUGMENT_FLIP } },
+                                      .mean = { .5, .4, .3 },
                                       .std = { .25, .2, .3 }, .seed = 11, .workers = workers };
 }
 

@@ -48,7 +48,7 @@ static void check_refused(const char *kind, const char *says)
     struct rn_dataset *set;
     uint64_t before = rn_alloc_live();
     snprintf(spec, sizeof spec, "%s:%s", kind, folder);
-    rn_status status = rn_dataset_open(&set, spec, 0);
+    rn_status status = rn_dataset_open(&set, spec, NULL);
     CHECK_MSG(status == RN_EINPUT && strstr(rn_error(), says), "status %d, \"%s\" lacks \"%s\"",
               status, rn_error(), says);
     rn_dataset_close(set);
@@ -59,7 +59,7 @@ static rn_status open_here(struct rn_dataset **set, const char *kind)
 {
     char spec[600];
     snprintf(spec, sizeof spec, "%s:%s", kind, folder);
-    return rn_dataset_open(set, spec, 0);
+    return rn_dataset_open(set, spec, NULL);
 }
 
 /* -- CIFAR-10 ---------------------------------------------------------------------------------- */
@@ -173,7 +173,9 @@ static void test_cifar_files_shrink(void)
     if (!set) return;
     for (int i = 0; i < 6; i++) CHECK(truncate(path_of(batches[i]), i % 2 ? 0 : FILE_BYTES / 3) == 0);
     struct rn_loader_config c = { .set = set, .split = &set->train, .limit = 20008, .batch = 500,
-                                  .augment = { 4, false, RN_FLIP_RANDOM }, .std = { 1, 1, 1 }, .workers = 2 };
+                                  .augment = { .crop_padding = 4, .flip = RN_FLIP_RANDOM, .items = 2,
+                                               .item = { RN_AUGMENT_CROP, RN_AUGMENT_FLIP } },
+                                  .std = { 1, 1, 1 }, .workers = 2 };
     CHECK_OK(rn_loader_create(&loader, &c));
     if (loader) CHECK_OK(rn_loader_begin(loader, 0, 0));
     while (loader && rn_loader_next(loader, &b) == RN_OK && b.n) {

@@ -45,7 +45,7 @@ static void test_golden(void)
 static void check_set(const char *spec, int image_size, int side, int classes)
 {
     struct rn_dataset *set;
-    CHECK_OK(rn_dataset_open(&set, spec, image_size));
+    CHECK_OK(rn_dataset_open(&set, spec, &(struct rn_dataset_options){ .image_size = image_size }));
     if (!set) return;
     size_t image = 3 * (size_t)side * (size_t)side;
     uint8_t *again = rn_alloc(image);
@@ -171,7 +171,7 @@ static void test_not_trivial(void)
 {
     struct rn_dataset *set;
     static struct linear m;
-    CHECK_OK(rn_dataset_open(&set, "demo", 0));
+    CHECK_OK(rn_dataset_open(&set, "demo", NULL));
     if (!set) return;
     struct samples train = samples_of(set, &set->train), val = samples_of(set, &set->val);
     CHECK(train.x && val.x);

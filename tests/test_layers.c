@@ -85,7 +85,7 @@ static void test_refusals(void)
     }
     rn_alloc_fail_at(0, false);
     CHECK(rn_alloc_live() == live);
-    c.image_size = 16;
+    c.image_size = RN_LEAST_SIZE - 1;
     CHECK(rn_layers(&layer, &count, &c) == RN_EUSAGE);
 }
 

@@ -115,7 +115,7 @@ static void test_bad_configurations(void)
     CHECK(strstr(rn_error(), "resnet18"));
     CHECK(rn_arch_named(&a, "resnet18", RN_STEM_CIFAR, 1) == RN_EUSAGE);
     struct rn_net_config c = config_of("resnet18", RN_STEM_CIFAR, 10, 32, 1);
-    c.image_size = 31;
+    c.image_size = RN_LEAST_SIZE - 1;
     CHECK(rn_graph_build(&g, &c) == RN_EUSAGE);
     c.image_size = 8192;
     c.batch = 4096;

@@ -237,7 +237,7 @@ static void test_plans_hold(void)
         struct rn_graph g;
         struct rn_plan p;
         CHECK_OK(rn_graph_build(&g, &c));
-        struct rn_plan_for want = { &g, &rn_ops_ref, dev, 3, false };
+        struct rn_plan_for want = { &g, &rn_ops_ref, dev, 3, false, false };
         size_t bytes[2];
         for (int k = 0; k < 2; k++) {
             want.checkpoint = k == 1;
@@ -269,7 +269,7 @@ static void test_walk_sees_overlaps(void)
     int pairs = 0;
     CHECK_OK(rn_ops_ref.open(&dev, &o));
     CHECK_OK(rn_graph_build(&g, &c));
-    const struct rn_plan_for want = { &g, &rn_ops_ref, dev, 1, true };
+    const struct rn_plan_for want = { &g, &rn_ops_ref, dev, 1, true, false };
     CHECK_OK(rn_plan_training(&p, &want));
     for (int i = 0; i < p.buffers; i++) {
         for (int k = i + 1; k < p.buffers; k++) {
@@ -304,7 +304,7 @@ static void test_activations_are_kept_once(void)
     CHECK_OK(rn_ops_ref.open(&dev, &o));
     CHECK_OK(rn_graph_build(&g, &c));
     for (int k = 0; k < 2; k++) {
-        const struct rn_plan_for want = { &g, &rn_ops_ref, dev, 128, k == 1 };
+        const struct rn_plan_for want = { &g, &rn_ops_ref, dev, 128, k == 1, false };
         CHECK_OK(rn_plan_training(&p, &want));
         CHECK_MSG(p.bytes >> 20 <= most[k], "checkpoint %d: %zu MB", k, p.bytes >> 20);
         rn_plan_free(&p);

@@ -117,11 +117,57 @@ static void test_plateau(void)
     }
 }
 
+/* Rates of two groups, epochs without a gain, cooldown, after each value: as torch's ReduceLROnPlateau had them. */
+struct plateau_row { double value, lr[2]; int bad, cooldown; };
+
+static void check_plateau(const char *what, const struct rn_schedule *s, const struct plateau_row *row, int rows)
+{
+    struct rn_plateau p = {0};
+    for (int i = 0; i < rows; i++) {
+        rn_plateau_update(&p, s, row[i].value);
+        bool same = p.bad == row[i].bad && p.cooldown == row[i].cooldown;
+        for (int g = 0; g < 2; g++)
+            same &= rn_schedule_lr(s, g ? 0.7 : 0.1, 0, i + 1, &p) == row[i].lr[g];
+        CHECK_MSG(same, "%s: after %d values", what, i + 1);
+    }
+}
+
+static void test_plateau_falling(void)
+{
+    static const struct plateau_row row[] = {
+        { 1.0, { 0.1, 0.7 }, 0, 0 },    { 0.95, { 0.1, 0.7 }, 0, 0 },   { 0.89, { 0.1, 0.7 }, 0, 0 },
+        { 0.9, { 0.1, 0.7 }, 1, 0 },    { 0.9, { 0.03, 0.21 }, 0, 2 },  { 0.9, { 0.03, 0.21 }, 0, 1 },
+        { 0.9, { 0.03, 0.21 }, 0, 0 },  { 0.7, { 0.03, 0.21 }, 0, 0 },  { 0.8, { 0.03, 0.21 }, 1, 0 },
+        { 0.8, { 0.009, 0.063 }, 0, 2 }, { 0.8, { 0.009, 0.063 }, 0, 1 }, { 0.8, { 0.009, 0.063 }, 0, 0 },
+        { 0.8, { 0.009, 0.063 }, 1, 0 }, { 0.8, { 0.0026999999999999997, 0.0189 }, 0, 2 },
+        { 0.6995, { 0.0026999999999999997, 0.0189 }, 0, 1 }, { 0.69, { 0.0026999999999999997, 0.0189 }, 0, 0 },
+        { 0.7, { 0.0026999999999999997, 0.0189 }, 1, 0 }, { 0.7, { 0.001, 0.00567 }, 0, 2 },
+    };
+    const struct rn_schedule s = { .kind = RN_PLATEAU, .factor = 0.3, .patience = 1, .threshold = 0.01,
+                                   .cooldown = 2, .low = 0.001, .least_cut = 1e-8 };
+    check_plateau("falling, relative", &s, row, RN_COUNT(row));
+}
+
+static void test_plateau_rising(void)
+{
+    static const struct plateau_row row[] = {
+        { 47, { 0.1, 0.7 }, 0, 0 },         { 47, { 0.05, 0.35 }, 0, 1 },       { 46.9, { 0.05, 0.35 }, 0, 0 },
+        { 46.995, { 0.025, 0.175 }, 0, 1 }, { 48, { 0.025, 0.175 }, 0, 0 },     { 48, { 0.025, 0.0875 }, 0, 1 },
+        { 48, { 0.025, 0.0875 }, 0, 0 },    { 48, { 0.025, 0.04375 }, 0, 1 },   { 48, { 0.025, 0.04375 }, 0, 0 },
+        { 48, { 0.025, 0.021875 }, 0, 1 },  { 47, { 0.025, 0.021875 }, 0, 0 },  { 49, { 0.025, 0.021875 }, 0, 0 },
+        { 49, { 0.025, 0.021875 }, 0, 1 },  { 49, { 0.025, 0.021875 }, 0, 0 },
+    };
+    const struct rn_schedule s = { .kind = RN_PLATEAU, .factor = 0.5, .threshold = 0.5, .absolute = true,
+                                   .rising = true, .cooldown = 1, .least_cut = 0.02 };
+    check_plateau("rising, absolute", &s, row, RN_COUNT(row));
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_cosine), RN_TEST_ROW(test_step), RN_TEST_ROW(test_warmup),
         RN_TEST_ROW(test_one_cycle), RN_TEST_ROW(test_one_cycle_short), RN_TEST_ROW(test_plateau),
+        RN_TEST_ROW(test_plateau_falling), RN_TEST_ROW(test_plateau_rising),
     };
     return rn_test_main("test_schedule", rows, RN_COUNT(rows), argc, argv);
 }

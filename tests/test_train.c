@@ -83,7 +83,7 @@ static void test_resume_sgd(void)
     c.average_steps = 2;
     c.norm_decay = (struct rn_optional){ true, 0 };
     c.bias_lr = (struct rn_optional){ true, 0.4 };
-    c.augment = (struct rn_augment){ 2, true, RN_FLIP_ALTERNATING };
+    CHECK_OK(rn_augment_parse(&c.augment, "crop:2:reflect,altflip"));
     check_every_step("average of weights, groups, alternating flip", &c);
 }
 
@@ -360,7 +360,8 @@ static void test_memory_is_asked_for(void)
     CHECK_MSG(strstr(rn_error(), "no memory for the net at batch size 9"), "%s", rn_error());
     CHECK_OK(create_with(&c, &rn_ops_cpu, needed));
     CHECK(create_with(&c, &rn_ops_ref, 1) == RN_ENOMEM);
-    struct rn_ops other = rn_ops_ref; /* may have memory of its own */
+    struct rn_ops other = rn_ops_ref; /* of another name: may have memory of its own */
+    other.name = "elsewhere";
     CHECK_OK(create_with(&c, &other, 1));
 }
 

@@ -68,9 +68,9 @@ static inline const struct rn_dataset *tiny_data(void)
                              .class_names = names,
                              .mean = { 0.5, 0.5, 0.5 },
                              .std = { 0.25, 0.25, 0.25 },
-                             .train = { TINY_TRAIN, tiny_pixels[0], tiny_labels },
+                             .train = { TINY_TRAIN, tiny_pixels[0], tiny_labels, NULL },
                              .val = { TINY_VAL, tiny_pixels[TINY_TRAIN],
-                                      tiny_labels + TINY_TRAIN } };
+                                      tiny_labels + TINY_TRAIN, NULL } };
     return &d;
 }
 

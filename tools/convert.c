@@ -1,6 +1,6 @@
 /*
- * convert.c - ./convert IN OUT between .pth, .safetensors, .npz and .npy, and ./convert --list
- * FILE.
+ * convert.c - ./convert IN OUT between .pth, .safetensors, .npz and .npy, ./convert --list FILE, and
+ * ./convert --images DATA FOLDER, a data set as PNG files.
  *
  * Values keep their bits.  A .pth written from a .pth keeps the whole checkpoint, unless
  * --weights-only.
@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "io/io.h"
 #include "tools/cli/options.h"
+#include "tools/cli/picture_folders.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +21,13 @@ static const struct opt rows[] = {
       "print name, shape, dtype and CRC-32 of every tensor in FILE", "convert" },
     { "weights-only", OPT_SWITCH, NULL, 0, 0, NULL, NULL,
       "keep the state dict and nothing else of a checkpoint", "convert" },
+    { "images", OPT_TEXT, NULL, 0, 0, NULL, "DATA",
+      "write a data set (cifar10:DIR, demo:64 ...) into a new FOLDER, as PNG files for --data folder:FOLDER",
+      "Pictures" },
+    { "classes", OPT_TEXT, NULL, 0, 0, NULL, "a,b", "only these", "Pictures" },
+    { "limit", OPT_INT, "0", 0, 1e9, NULL, "N", "the first N of each class, of train and of val; 0: all", "Pictures" },
+    { "size", OPT_INT, NULL, 1, 4096, NULL, "N", "pixels a side, by bilinear resampling; default: as they are",
+      "Pictures" },
 };
 
 /* -- converting -------------------------------------------------------------------------------- */
@@ -241,8 +249,22 @@ static rn_status list(const char *path, bool json)
     return s;
 }
 
+static rn_status write_pictures(struct opt_set *o)
+{
+    const struct tool_pictures how = { .classes = opt_text(o, "classes"), .limit = opt_int(o, "limit"),
+                                       .size = (int)opt_int(o, "size") };
+    struct rn_dataset *set;
+    if (o->positionals != 1)
+        return rn_fail(RN_EUSAGE, "--images DATA needs the name of one folder to write into");
+    rn_status s = rn_dataset_open(&set, opt_text(o, "images"), NULL);
+    if (!s) s = tool_write_pictures(o->positional[0], set, &how);
+    rn_dataset_close(set);
+    return s;
+}
+
 static rn_status run(struct opt_set *o)
 {
+    if (opt_text(o, "images")) return write_pictures(o);
     const char *file = opt_text(o, "list");
     if (file) {
         if (o->positionals)
@@ -260,7 +282,7 @@ int main(int argc, char **argv)
     const struct tool convert = {
         .name = "convert", .run = run, .positionals = 2,
         .summary = "converts between .pth, .safetensors, .npz and .npy: convert IN OUT, or convert "
-                   "--list FILE",
+                   "--list FILE; writes data sets as PNG files",
         .table = { { opt_common, opt_common_count }, { rows, RN_COUNT(rows) } },
     };
     return tool_main(&convert, argc, argv);

@@ -1,9 +1,10 @@
 #!/bin/sh
-# install.sh - what `make install` does: install.sh ROOT PREFIX VERSION BUILDDIR PROGRAM...
-# ROOT is $DESTDIR$PREFIX; PREFIX alone goes into resnet.pc, for that is where the files will be used.
+# install.sh - what `make install` does: install.sh ROOT PREFIX VERSION BUILDDIR LIBRARIES PROGRAM...
+# ROOT is $DESTDIR$PREFIX; PREFIX alone goes into resnet.pc, for that is where the files will be used, and so do
+# LIBRARIES, what ours is linked with.
 set -eu
-root=$1 prefix=$2 version=$3 build=$4
-shift 4
+root=$1 prefix=$2 version=$3 build=$4 libraries=$5
+shift 5
 major=${version%%.*}
 
 put() { # put MODE FILE PLACE
@@ -23,6 +24,7 @@ put 644 include/resnet_backend.h "$root/include/resnet_backend.h"
 for file in tools/presets/*.conf; do
     if [ -f "$file" ]; then put 644 "$file" "$root/share/resnet/presets/${file##*/}"; fi
 done
+for file in tools/hw/*.conf; do put 644 "$file" "$root/share/resnet/hw/${file##*/}"; done
 
 mkdir -p "$root/lib/pkgconfig"
 cat >"$root/lib/pkgconfig/resnet.pc" <<END
@@ -34,7 +36,7 @@ Name: resnet
 Description: Residual networks with reproducible bits
 Version: $version
 Libs: -L\${libdir} -lresnet
-Libs.private: -fopenmp -lm -lz
+Libs.private: -fopenmp $libraries
 Cflags: -I\${includedir}
 END
 echo "  $root/lib/pkgconfig/resnet.pc"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # setup.sh - installs what a build needs and this machine lacks: a C11 compiler with OpenMP, make, zlib.
 # Does nothing where nothing is missing; says what it installs; where it may not, fails with the command
-# that an administrator would run.  `sh tools/setup.sh clang` also asks for clang with OpenMP.
+# that an administrator would run.  `sh tools/setup.sh clang` also asks for clang with OpenMP, and
+# `sh tools/setup.sh images` for libjpeg-turbo and libpng, with which folders of pictures are read.
 set -u
 
 T=$(mktemp -d) || exit 1
@@ -28,7 +29,16 @@ END
 }
 
 complete() {
-    command -v make >/dev/null 2>&1 && builds "${CC:-cc}" && { [ "$1" != clang ] || builds clang; }
+    command -v make >/dev/null 2>&1 && builds "${CC:-cc}" && { [ "$1" != clang ] || builds clang; } &&
+        { [ "$1" != images ] || reads_images; }
+}
+
+# The compiler can link with both libraries of pictures.
+reads_images() {
+    case $(sh "${0%/*}/libraries.sh" "${CC:-cc}") in
+    *JPEG*PNG*) ;;
+    *) echo 'no program with <jpeglib.h> and <png.h> builds' >"$T/log"; false ;;
+    esac
 }
 
 want=${1:-}
@@ -42,17 +52,22 @@ if command -v apt-get >/dev/null 2>&1; then
     update='apt-get update'
     install='apt-get install -y --no-install-recommends' packages='gcc libc6-dev make zlib1g-dev'
     [ "$want" = clang ] && extra='clang libomp-dev'
+    [ "$want" = images ] && extra='libjpeg-dev libpng-dev'
 elif command -v dnf >/dev/null 2>&1; then
     install='dnf install -y' packages='gcc make zlib-devel'
     [ "$want" = clang ] && extra='clang libomp-devel'
+    [ "$want" = images ] && extra='libjpeg-turbo-devel libpng-devel'
 elif command -v apk >/dev/null 2>&1; then
     install='apk add' packages='gcc musl-dev make zlib-dev'
     [ "$want" = clang ] && extra='clang openmp-dev'
+    [ "$want" = images ] && extra='libjpeg-turbo-dev libpng-dev'
 elif command -v pacman >/dev/null 2>&1; then
     install='pacman -S --needed --noconfirm' packages='gcc make zlib'
     [ "$want" = clang ] && extra='clang openmp'
+    [ "$want" = images ] && extra='libjpeg-turbo libpng'
 elif command -v brew >/dev/null 2>&1; then
     install='brew install' packages='gcc make zlib'
+    [ "$want" = images ] && extra='jpeg-turbo libpng pkgconf'
 else
     echo "setup: no apt-get, dnf, apk, pacman or brew here; install a C11 compiler with OpenMP, make and" \
         "zlib's headers by hand" >&2

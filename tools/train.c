@@ -6,7 +6,11 @@
  * goes to stderr, results to stdout.
  */
 #include "base/mem.h"
+#include "tools/cli/data.h"
+#include "tools/cli/files.h"
 #include "tools/cli/plot.h"
+#include "tools/cli/preview.h"
+#include "tools/cli/profile_session.h"
 #include "tools/cli/train_settings.h"
 
 #include <inttypes.h>
@@ -28,6 +32,8 @@ struct session {
     struct rn_trainer *trainer;
     struct rn_run *run;
     struct rn_progress progress;
+    struct tool_profile profile; /* {0} without --profile */
+    int64_t images;              /* of the epoch so far */
     bool undrawn; /* the curves could not be drawn the last time */
     char *resumed; /* --verify-run: the checkpoint that the run went on from, or NULL */
     bool hash, json, quiet;
@@ -75,6 +81,7 @@ static void catch_signals(void)
 static rn_status prepare(struct session *s)
 {
     struct opt_set *o = &s->o;
+    struct rn_dataset_options options;
     struct rn_arch arch;
     rn_status st;
     snprintf(s->build, sizeof s->build, "resnet.c %s, compiled by %s", RN_VERSION, COMPILER);
@@ -97,21 +104,38 @@ static rn_status prepare(struct session *s)
     if (strcmp(opt_text(o, "arch"), TOOL_CUSTOM) &&
         (st = rn_arch_named(&arch, opt_text(o, "arch"), RN_STEM_IMAGENET, 2)))
         return st;
-    int size = opt_text(o, "image-size") ? (int)opt_int(o, "image-size") : 0;
-    if ((st = rn_dataset_open(&s->data, opt_text(o, "data"), size))) return st;
+    if ((st = tool_train_data(&options, o))) return st;
+    if ((st = tool_data_open(&s->data, opt_text(o, "data"), &options, o))) return st;
+    /* --resume has its own look at this; other weights may be of other classes, but not in another order. */
+    if (s->file && (st = rn_check_classes(s->file, s->data, true))) return st;
     if ((st = tool_train_settle(o, s->data))) return st;
     if (!(s->arguments = opt_values(o))) return RN_ENOMEM;
     if ((st = tool_train_config(&s->config, o, s->data, s->file))) return st;
     s->config.hash_steps = s->hash;
     s->config.build = s->build;
     s->config.arguments = s->arguments;
-    return tool_device_open(&s->device, o);
+    const bool trains = !opt_switch(o, "dry-run") && !opt_text(o, "verify-run");
+    if (trains && opt_switch(o, "profile") && (st = tool_profile_open_train(&s->profile, o))) return st;
+    st = tool_device_open(&s->device, o);
+    return st ? st : tool_profile_device(&s->profile, &s->device);
+}
+
+/* Beside the settings, what a folder holds: --resume refuses other pictures as it does other settings. */
+static rn_status record_pictures(struct session *s)
+{
+    const struct rn_dataset *d = s->data;
+    char text[96];
+    if (!d->train.store) return RN_OK;
+    snprintf(text, sizeof text, "%" PRId64 " and %" PRId64 " for validation (%016" PRIx64 ")", d->train.count,
+             d->val.count, rn_dataset_hash(d));
+    return rn_dict_set(s->arguments, "data-pictures", rn_string(text));
 }
 
 /* The trainer at its first step: fresh, fine-tuning, or where a checkpoint stopped. */
 static rn_status create_trainer(struct session *s)
 {
-    rn_status st = rn_trainer_create(&s->trainer, &s->config, s->device.ops, s->device.dev);
+    rn_status st = record_pictures(s);
+    if (!st) st = rn_trainer_create(&s->trainer, &s->config, s->device.ops, s->device.dev);
     if (!st && opt_text(&s->o, "resume")) {
         st = rn_trainer_resume(s->trainer, s->file, opt_switch(&s->o, "force"));
         s->inexact = !s->file->own;
@@ -131,6 +155,29 @@ static void to_stderr(void *arg, const char *text)
     fflush(stderr);
 }
 
+static void say(struct session *s, const char *line)
+{
+    if (!s->quiet) rn_progress_line(&s->progress, line);
+}
+
+/* A profile that is lost is no reason to stop, but one to end with another status. */
+static void write_profile(struct session *s)
+{
+    char title[256];
+    if (!s->profile.recorder || s->profile.written) return;
+    tool_profile_title(title, &s->config, opt_text(&s->o, "stem"), "train", &s->device);
+    say(s, tool_profile_finish(&s->profile, rn_run_folder(s->run), title));
+}
+
+/* The same at the end of a run that failed, which stays what there is to say. */
+static rn_status save_profile(struct session *s, rn_status failure)
+{
+    char why[1024];
+    snprintf(why, sizeof why, "%s", rn_error());
+    write_profile(s);
+    return rn_fail(failure, "%s", why);
+}
+
 static void on_step(void *arg, const struct rn_step *step)
 {
     struct session *s = arg;
@@ -142,6 +189,9 @@ static void on_step(void *arg, const struct rn_step *step)
         rn_text_free(&t);
     }
     if (!s->quiet) rn_progress_step(&s->progress, step);
+    const int64_t before = step->step_in_epoch == 1 ? 0 : s->images;
+    s->images = step->images;
+    if (tool_profile_step(&s->profile, step->images - before)) write_profile(s);
 }
 
 /* curves.png of the epochs that results.csv has; nothing without cairo. */
@@ -163,6 +213,7 @@ static rn_status draw_curves(const struct session *s)
 static void on_epoch(void *arg, const struct rn_epoch *epoch)
 {
     struct session *s = arg;
+    tool_profile_epoch(&s->profile, epoch->epoch);
     s->undrawn = draw_curves(s) != RN_OK; /* no reason to stop; tried again at the end */
     if (!s->quiet) rn_progress_epoch(&s->progress, epoch);
 }
@@ -184,11 +235,6 @@ static void begin_progress(struct session *s)
         s->progress.columns = window.ws_col;
 }
 
-static void say(struct session *s, const char *line)
-{
-    if (!s->quiet) rn_progress_line(&s->progress, line);
-}
-
 /* -- dry run ----------------------------------------------------------------------------------- */
 /* Sizes without memory for a training step: a net for one image tells parameters and MACs. */
 static rn_status dry_run(struct session *s)
@@ -199,7 +245,8 @@ static rn_status dry_run(struct session *s)
                                .upsample = c->upsample,
                                .batch = c->batch,
                                .eval_batch = c->val_batch,
-                               .checkpoint = c->checkpoint_activations };
+                               .checkpoint = c->checkpoint_activations,
+                               .freeze_bn = c->freeze_bn };
     struct rn_net *net;
     struct rn_text t = {0};
     size_t arena;
@@ -236,6 +283,22 @@ static rn_status dry_run(struct session *s)
     return st;
 }
 
+/* -- preview ----------------------------------------------------------------------------------- */
+static rn_status preview(struct session *s)
+{
+    const char *path = opt_text(&s->o, "preview");
+    struct rn_text legend = {0}, line = {0};
+    rn_status st = tool_preview(&legend, &s->config, path);
+    if (!st) {
+        rn_text_add(&line, "%s: the first images of epoch 0; their classes, row by row:\n%s", path, legend.data);
+        st = rn_text_status(&line);
+    }
+    if (!st) say(s, line.data);
+    rn_text_free(&line);
+    rn_text_free(&legend);
+    return st;
+}
+
 /* -- a run ------------------------------------------------------------------------------------- */
 static rn_status open_run(struct session *s)
 {
@@ -258,9 +321,29 @@ static rn_status open_run(struct session *s)
     return st;
 }
 
+/* What a folder was found to hold, and all that is left out of it; stderr had the first of that. */
+static rn_status log_folder(struct session *s)
+{
+    const struct rn_dataset *d = s->data;
+    struct rn_text t = {0};
+    if (!d->train.store) return RN_OK;
+    rn_text_add(&t, "%" PRId64 " images for training, %" PRId64 " for validation%s%s, of %d classes", d->train.count,
+                d->val.count, d->divided ? ", which is --val-split " : "",
+                d->divided ? opt_text(&s->o, "val-split") : "", d->classes);
+    rn_status st = rn_text_status(&t);
+    if (!st) say(s, t.data);
+    if (d->skipped)
+        rn_text_add(&t, "\n%" PRId64 " of the files and folders cannot be used, and are left out:\n%.*s", d->skipped,
+                    (int)strlen(d->skipped_list) - 1, d->skipped_list);
+    if (!st) st = rn_text_status(&t);
+    if (!st) st = rn_run_log(s->run, t.data);
+    rn_text_free(&t);
+    return st;
+}
+
 static rn_status begin_log(struct session *s)
 {
-    const bool bf16 = s->device.ops == &rn_ops_cpu_bf16;
+    const bool bf16 = rn_observed(s->device.ops, s->device.dev) == &rn_ops_cpu_bf16;
     const char *absence = bf16 ? rn_amx_absence() : NULL;
     struct rn_text t = {0};
     rn_text_add(&t,
@@ -277,6 +360,7 @@ static rn_status begin_log(struct session *s)
     if (!st) st = rn_run_log(s->run, t.data);
     if (!st) say(s, t.data);
     rn_text_free(&t);
+    if (!st) st = log_folder(s);
     if (st || !s->inexact) return st;
     static const char line[] = "this checkpoint does not hold all the state of a run (no "
                                "resnet_c): the continuation is not exact";
@@ -342,10 +426,14 @@ static rn_status train(struct session *s)
         say(s, "no cairo here, so no curves.png: install libcairo2 (Debian, Ubuntu) or cairo (others)");
     if (!st) st = draw_curves(s);
     int64_t before = st ? 0 : rn_trainer_steps(s->trainer);
+    tool_profile_start(&s->profile);
     if (!st) st = rn_train(s->trainer, s->run, &o);
-    if (st == RN_EFAIL || st == RN_EINTR) rn_run_log(s->run, rn_error());
+    if (s->run && (st == RN_EFAIL || st == RN_EINTR || st == RN_EINPUT)) rn_run_log(s->run, rn_error());
+    if (!st) write_profile(s);
+    else if (s->run) st = save_profile(s, st);
     if (!st) st = conclude(s, started, before > 0 && rn_trainer_steps(s->trainer) == before);
-    return !st && s->undrawn ? draw_curves(s) : st;
+    if (!st && s->undrawn) st = draw_curves(s);
+    return !st && *s->profile.lost ? rn_fail(RN_EIO, "%s", s->profile.lost) : st;
 }
 
 /* -- replay ------------------------------------------------------------------------------------ */
@@ -392,10 +480,12 @@ static rn_status run(struct session *s)
         return rn_fail(RN_EUSAGE, "--weights begins a run, --resume goes on with one; give one");
     if (opt_source_of(o, "force") == OPT_FLAG && opt_switch(o, "force") && !opt_text(o, "resume"))
         return rn_fail(RN_EUSAGE, "--force needs --resume");
+    if ((st = tool_file_check(opt_text(o, "preview")))) return st;
     if (earlier) st = tool_train_adopt_run(o, earlier, &s->resumed);
     if (!st) st = prepare(s);
     if (st) return st;
     begin_progress(s);
+    if (opt_text(o, "preview") && (st = preview(s))) return st;
     if (opt_switch(o, "dry-run")) return dry_run(s);
     catch_signals();
     return earlier ? verify(s) : train(s);
@@ -410,6 +500,7 @@ static void end(struct session *s)
     rn_free(s->resumed);
     rn_dataset_close(s->data);
     tool_device_close(&s->device);
+    tool_profile_close(&s->profile);
     opt_end(&s->o);
 }
 

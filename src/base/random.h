@@ -14,7 +14,8 @@ enum rn_purpose { /* numbers are part of the arithmetic: never renumber */
     RN_RANDOM_AUGMENT = 3,  /* index = sample's index in the data set */
     RN_RANDOM_DEMO = 4,     /* built-in images */
     RN_RANDOM_SPLIT = 5,    /* train/validation split */
-    RN_RANDOM_TEST = 6      /* synthetic inputs of tests, checks and benchmarks */
+    RN_RANDOM_TEST = 6,     /* synthetic inputs of tests, checks and benchmarks */
+    RN_RANDOM_BOOTSTRAP = 7 /* epoch = resample, a word for each image drawn */
 };
 
 /* One key of the generator; `draw` counts up with every word taken. */

@@ -14,6 +14,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/team.h"
 
+#include "base/marks.h"
+
 #include <sched.h>
 
 #define LEFT_BITS 40 /* of tasks; the job number wraps after 2^24 jobs, too many for a late swap */
@@ -85,10 +87,13 @@ static void work(struct rn_team *t, uint64_t job, int worker)
     int64_t tasks = atomic_load_explicit(&t->tasks, memory_order_relaxed), first, share, done = 0;
     int workers = atomic_load_explicit(&t->workers, memory_order_relaxed);
     if (worker >= workers) return;
+    const struct rn_marks *marks = rn_marks();
+    const uint64_t since = marks ? marks->clock() : 0;
     while ((share = take(t, job, tasks, workers, &first))) {
         for (int64_t i = first; i < first + share; i++) task(arg, i, worker);
         done += share;
     }
+    if (marks && worker > 0 && done > 0) marks->worked(worker, since);
     if (done == 0 || atomic_fetch_sub(&t->pending, done) != done) return;
     if (!atomic_load(&t->owner_sleeps)) return;
     pthread_mutex_lock(&t->lock);

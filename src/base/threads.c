@@ -9,6 +9,7 @@
 #endif
 #include "base/threads.h"
 
+#include "base/marks.h"
 #include "base/team.h"
 
 #include <unistd.h>
@@ -42,8 +43,11 @@ static void run_team(int threads, int64_t tasks, rn_task *task, void *arg)
         int worker = omp_get_thread_num();
         rn_fpmode mode = rn_fpmode_enter(); /* A3: pooled threads keep the mode of their birth */
         inside = true;
-#pragma omp for schedule(dynamic)
+        const struct rn_marks *marks = rn_marks();
+        const uint64_t since = marks ? marks->clock() : 0;
+#pragma omp for schedule(dynamic) nowait
         for (int64_t i = 0; i < tasks; i++) task(arg, i, worker);
+        if (marks && worker > 0) marks->worked(worker, since);
         inside = false;
         rn_fpmode_leave(mode);
     }

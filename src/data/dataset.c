@@ -3,13 +3,16 @@
  */
 #include "data/sets.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "data/store.h"
 
 #include <string.h>
 
-static rn_status open_demo(struct rn_dataset *set, const char *size, int image_size)
+static rn_status open_demo(struct rn_dataset *set, const char *size, const struct rn_dataset_options *options)
 {
+    const int image_size = options->image_size;
     int64_t side = image_size ? image_size : 32;
     if (size) {
         if (!rn_parse_int(&side, size))
@@ -22,46 +25,43 @@ static rn_status open_demo(struct rn_dataset *set, const char *size, int image_s
     return rn_demo_make(set, side);
 }
 
-static rn_status open_cifar10(struct rn_dataset *set, const char *folder, int image_size)
+static rn_status open_cifar10(struct rn_dataset *set, const char *folder,
+                              const struct rn_dataset_options *options)
 {
-    (void)image_size;
+    (void)options;
     return rn_cifar10_read(set, folder);
 }
 
-static rn_status open_fashion(struct rn_dataset *set, const char *folder, int image_size)
+static rn_status open_fashion(struct rn_dataset *set, const char *folder,
+                              const struct rn_dataset_options *options)
 {
-    (void)image_size;
+    (void)options;
     return rn_idx_read(set, folder, true);
 }
 
-static rn_status open_mnist(struct rn_dataset *set, const char *folder, int image_size)
+static rn_status open_mnist(struct rn_dataset *set, const char *folder,
+                            const struct rn_dataset_options *options)
 {
-    (void)image_size;
+    (void)options;
     return rn_idx_read(set, folder, false);
 }
 
-static rn_status open_folder(struct rn_dataset *set, const char *folder, int image_size)
-{
-    (void)image_size, (void)folder;
-    return rn_fail(RN_EUSAGE, "data set %s: this version reads no folders of images; it has %s",
-                   rn_shown(set->spec).text, rn_dataset_kinds());
-}
 
 /* The kinds; `needs`: what must follow the colon, NULL where nothing has to. */
 static const struct kind {
     const char *name, *needs;
-    rn_status (*open)(struct rn_dataset *set, const char *argument, int image_size);
+    rn_status (*open)(struct rn_dataset *set, const char *argument, const struct rn_dataset_options *options);
 } kinds[] = {
     { "demo", NULL, open_demo },
     { "cifar10", "DIR", open_cifar10 },
     { "fashion-mnist", "DIR", open_fashion },
     { "mnist", "DIR", open_mnist },
-    { "folder", "DIR", open_folder },
+    { "folder", "DIR", rn_folder_read },
 };
 
 const char *rn_dataset_kinds(void)
 {
-    return "demo[:SIZE] | cifar10:DIR | fashion-mnist:DIR | mnist:DIR";
+    return "demo[:SIZE] | cifar10:DIR | fashion-mnist:DIR | mnist:DIR | folder:DIR";
 }
 
 static rn_status fail_kind(const char *word)
@@ -75,7 +75,7 @@ static rn_status fail_kind(const char *word)
 }
 
 /* Cuts `word` at its colon and opens what it names. */
-static rn_status open_word(struct rn_dataset *set, char *word, int image_size)
+static rn_status open_word(struct rn_dataset *set, char *word, const struct rn_dataset_options *options)
 {
     char *argument = strchr(word, ':');
     if (argument) *argument++ = '\0';
@@ -84,19 +84,26 @@ static rn_status open_word(struct rn_dataset *set, char *word, int image_size)
         if (kinds[i].needs && (!argument || *argument == '\0'))
             return rn_fail(RN_EUSAGE, "data set %s needs a folder: %s:%s", word, word,
                            kinds[i].needs);
-        return kinds[i].open(set, argument, image_size);
+        return kinds[i].open(set, argument, options);
     }
     return fail_kind(word);
 }
 
-rn_status rn_dataset_open(struct rn_dataset **set, const char *spec, int image_size)
+int rn_resize_side(int image_size)
 {
+    return (16 * image_size + 7) / 14; /* image_size / 0.875, halves up */
+}
+
+rn_status rn_dataset_open(struct rn_dataset **set, const char *spec, const struct rn_dataset_options *options)
+{
+    static const struct rn_dataset_options none;
     rn_status status = RN_ENOMEM;
     *set = NULL;
     struct rn_dataset *made = rn_alloc(sizeof *made);
     char *word = rn_strdup(spec);
-    if (made && word && (made->spec = rn_strdup(spec))) status = open_word(made, word, image_size);
+    if (made && word && (made->spec = rn_strdup(spec))) status = open_word(made, word, options ? options : &none);
     rn_free(word);
+    if (made && !made->has_test) made->test = made->val;
     if (status == RN_OK) *set = made;
     else rn_dataset_close(made);
     return status;
@@ -106,6 +113,7 @@ static void split_free(struct rn_split *split)
 {
     rn_free(split->pixels);
     rn_free(split->labels);
+    rn_store_free(split->store);
 }
 
 void rn_dataset_close(struct rn_dataset *set)
@@ -113,12 +121,33 @@ void rn_dataset_close(struct rn_dataset *set)
     if (!set) return;
     split_free(&set->train);
     split_free(&set->val);
+    if (set->has_test) split_free(&set->test);
     if (set->class_names)
         for (int k = 0; k < set->classes; k++) rn_free(set->class_names[k]);
     rn_free(set->class_names);
     rn_free(set->name);
+    rn_free(set->skipped_list);
     rn_free(set->spec);
     rn_free(set);
+}
+
+static void hash_split(struct rn_hash *h, const struct rn_split *split)
+{
+    rn_hash_u64(h, (uint64_t)split->count);
+    for (int64_t i = 0; i < split->count; i++) {
+        rn_hash_u64(h, split->store->picture[i].hash);
+        rn_hash_u64(h, (uint64_t)split->labels[i]);
+    }
+}
+
+uint64_t rn_dataset_hash(const struct rn_dataset *set)
+{
+    struct rn_hash h;
+    if (!set->train.store || !set->val.store) return 0;
+    rn_hash_begin(&h, 0);
+    hash_split(&h, &set->train);
+    hash_split(&h, &set->val);
+    return rn_hash_end(&h);
 }
 
 rn_status rn_dataset_describe(struct rn_dataset *set, const char *name, int side,

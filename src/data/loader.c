@@ -4,17 +4,21 @@
  * A ring of slots, one more than there are workers: batch s of the epoch lives in slot s mod slots,
  * workers claim batches in order, and a slot is claimed again only after the caller has moved on
  * from it.  What a batch holds is a function of (seed, epoch, s), so it does not matter who fills
- * it or when.  All memory is taken when the loader is created; filling cannot fail.
+ * it or when.  All memory for batches is taken when the loader is created; filling fails only where pictures
+ * lie in files that are gone or changed, and then the slot holds the message for whoever asks for the batch.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "data/data.h"
 
+#include "base/marks.h"
 #include "base/mem.h"
 #include "base/real.h"
 #include "base/threads.h"
+#include "data/store.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_WORKERS 64
@@ -24,14 +28,20 @@ struct slot {
     int32_t *labels;
     uint32_t *index;
     uint8_t *cut;    /* one augmented image */
+    uint8_t *small;  /* and shrunk; NULL without progressive sizes */
+    void *scratch;   /* of augmenting, then of shrinking */
+    size_t scratch_bytes;
     int n;
     int64_t step;    /* the batch it holds; -1: none, or being filled */
+    rn_status status; /* of filling it */
+    char message[512];
 };
 
 struct rn_loader {
     struct rn_loader_config c;
     uint32_t *order; /* of this epoch */
     uint32_t epoch;
+    int height, width; /* of this epoch's images */
     int64_t count, steps;
     struct slot *slot;
     int slots, workers;       /* workers: threads started */
@@ -45,29 +55,111 @@ struct rn_loader {
     bool lent, quit;          /* the caller holds `current`; threads are to end */
 };
 
+/* Bytes of an image as the set has it, the largest there is. */
 static size_t image_size(const struct rn_loader *l)
 {
     return (size_t)l->c.set->channels * (size_t)l->c.set->height * (size_t)l->c.set->width;
 }
 
-/* Makes batch `step` of the epoch in the slot. */
-static void fill(const struct rn_loader *l, struct slot *s, int64_t step)
+/* The image at this epoch's size. */
+static const uint8_t *shrink(const struct rn_loader *l, struct slot *s, const uint8_t *pixels)
 {
     const struct rn_dataset *set = l->c.set;
-    bool augmented = l->c.augment.crop_padding || l->c.augment.flip;
+    const struct rn_box whole = { 0, 0, set->width, set->height };
+    if (l->height == set->height && l->width == set->width) return pixels;
+    rn_resize(s->small, l->width, l->height, pixels, set->width, set->height, &whole, s->scratch);
+    return s->small;
+}
+
+/* Makes the slot's scratch that large. */
+static rn_status reserve(struct slot *s, size_t bytes)
+{
+    if (bytes <= s->scratch_bytes) return RN_OK;
+    rn_free(s->scratch);
+    s->scratch_bytes = 0;
+    if (!(s->scratch = rn_alloc(bytes))) return RN_ENOMEM;
+    s->scratch_bytes = bytes;
+    return RN_OK;
+}
+
+/* Room to augment a picture; those in memory have the set's size. */
+static size_t augment_scratch(const struct rn_loader *l, int source_w, int source_h)
+{
+    return rn_augment_scratch(&l->c.augment, l->c.set->width, l->c.set->height, source_w, source_h);
+}
+
+/* Whether the list moves bytes only, which also works for other than three planes. */
+static bool moves_only(const struct rn_augment *a)
+{
+    for (int i = 0; i < a->items; i++)
+        if (a->item[i] != RN_AUGMENT_CROP && a->item[i] != RN_AUGMENT_FLIP) return false;
+    return true;
+}
+
+static rn_status augment(struct rn_loader *l, struct slot *s, const struct rn_view *view, uint32_t index)
+{
+    const struct rn_dataset *set = l->c.set;
+    rn_status status = reserve(s, augment_scratch(l, view->width, view->height));
+    if (!status)
+        rn_augment_apply(s->cut, set->width, set->height, view->pixels, view->width, view->height,
+                         &l->c.augment, l->c.seed, l->epoch, index, s->scratch);
+    return status;
+}
+
+/* A picture that lies in a file into s->cut: augmented, or as evaluation sees it.  Random resized crops are of
+ * the whole picture, other items of one whose short side is evaluation's. */
+static rn_status prepare_file(struct rn_loader *l, struct slot *s, uint32_t index)
+{
+    const struct rn_store *store = l->c.split->store;
+    struct rn_image own, resized = {0};
+    struct rn_view view;
+    rn_status status = rn_store_get(&view, &own, store, index);
+    if (!status && !l->c.augment.items) status = rn_centre_crop(s->cut, l->c.set->width, &view, store->resize);
+    if (!status && l->c.augment.items && !rn_augment_has(&l->c.augment, RN_AUGMENT_RRC))
+        status = rn_view_resize(&view, &resized, store->resize);
+    if (!status && l->c.augment.items) status = augment(l, s, &view, index);
+    rn_image_free(&own);
+    rn_image_free(&resized);
+    return status;
+}
+
+/* Image `index` as this epoch shows it, at the set's size. */
+static rn_status prepare(const uint8_t **pixels, struct rn_loader *l, struct slot *s, uint32_t index)
+{
+    const struct rn_dataset *set = l->c.set;
+    *pixels = s->cut;
+    if (l->c.split->store) return prepare_file(l, s, index);
+    const struct rn_view there = { set->width, set->height, l->c.split->pixels + index * image_size(l) };
+    if (!moves_only(&l->c.augment)) return augment(l, s, &there, index);
+    if (!l->c.augment.items) *pixels = there.pixels;
+    else
+        rn_augment_image(s->cut, there.pixels, set->channels, set->height, set->width, &l->c.augment, l->c.seed,
+                         l->epoch, index);
+    return RN_OK;
+}
+
+/* Makes batch `step` of the epoch in the slot. */
+static void fill(struct rn_loader *l, struct slot *s, int64_t step)
+{
+    const int channels = l->c.set->channels;
+    const size_t floats = (size_t)channels * (size_t)l->height * (size_t)l->width;
+    const struct rn_marks *marks = rn_marks();
     int64_t first = step * l->c.batch;
+    if (marks) marks->begin("prepare a batch", "data loader");
+    s->status = RN_OK;
     s->n = (int)RN_MIN(l->c.batch, l->count - first);
-    for (int i = 0; i < s->n; i++) {
-        uint32_t index = l->order[first + i];
-        const uint8_t *pixels = l->c.split->pixels + index * image_size(l);
+    for (int i = 0; i < s->n && !s->status; i++) {
+        const uint32_t index = l->order[first + i];
+        const uint8_t *pixels;
+        float *image = s->images + (size_t)i * floats;
         s->index[i] = index;
         s->labels[i] = l->c.split->labels[index];
-        if (augmented)
-            rn_augment_image(s->cut, pixels, set->channels, set->height, set->width, &l->c.augment,
-                             l->c.seed, l->epoch, index);
-        rn_normalise(s->images + (size_t)i * image_size(l), augmented ? s->cut : pixels,
-                     set->channels, set->height, set->width, l->c.mean, l->c.std);
+        if ((s->status = prepare(&pixels, l, s, index))) break;
+        rn_normalise(image, shrink(l, s, pixels), channels, l->height, l->width, l->c.mean, l->c.std);
+        rn_augment_erase(image, channels, l->height, l->width, &l->c.augment, l->c.seed, l->epoch, index);
     }
+    if (s->status) snprintf(s->message, sizeof s->message, "%s", rn_error());
+    rn_mark_end();
 }
 
 /* Is there a batch to fill, and is its slot out of the caller's hands? */
@@ -133,6 +225,11 @@ static rn_status check_config(const struct rn_loader_config *c)
     if (c->split->count < 0 || (uint64_t)c->split->count > UINT32_MAX)
         return rn_fail(RN_EINPUT, "%s: a split of %lld images; at most %lld", c->set->name,
                        (long long)c->split->count, (long long)UINT32_MAX);
+    if (c->progressive.parts &&
+        (c->set->height != c->set->width || c->progressive.part[c->progressive.parts - 1].side >= c->set->height))
+        return rn_fail(RN_EUSAGE, "progressive sizes: up to %d, but images of %s are %dx%d",
+                       c->progressive.part[c->progressive.parts - 1].side, c->set->name, c->set->height,
+                       c->set->width);
     for (int k = 0; k < c->set->channels; k++) {
         float m = (float)c->mean[k], s = (float)c->std[k];
         if (!rn_finite(m) || !rn_finite(s) || s < FLT_MIN)
@@ -140,6 +237,22 @@ static rn_status check_config(const struct rn_loader_config *c)
                            k);
     }
     return RN_OK;
+}
+
+/* Bytes that shrinking takes, for the largest of the progressive sizes: they rise. */
+static size_t shrink_scratch(const struct rn_loader *l)
+{
+    const struct rn_progressive *p = &l->c.progressive;
+    int side = p->parts ? p->part[p->parts - 1].side : 0;
+    return p->parts ? rn_resize_scratch(l->c.set->width, l->c.set->height, side, side) : 0;
+}
+
+/* Scratch of a slot; for pictures in files, which are of any size, it grows. */
+static size_t scratch_bytes(const struct rn_loader *l)
+{
+    const struct rn_dataset *set = l->c.set;
+    const bool moved = moves_only(&l->c.augment);
+    return RN_MAX(shrink_scratch(l), moved ? 0 : augment_scratch(l, set->width, set->height));
 }
 
 static rn_status make_memory(struct rn_loader *l)
@@ -156,6 +269,8 @@ static rn_status make_memory(struct rn_loader *l)
         s->index = rn_alloc_array(batch, sizeof *s->index);
         s->cut = rn_alloc(image);
         if (!s->images || !s->labels || !s->index || !s->cut) return RN_ENOMEM;
+        if (reserve(s, scratch_bytes(l))) return RN_ENOMEM;
+        if (l->c.progressive.parts && !(s->small = rn_alloc(image))) return RN_ENOMEM;
     }
     return RN_OK;
 }
@@ -178,7 +293,8 @@ static size_t count_bytes(const struct rn_loader *l)
     const struct slot *s = NULL;
     const double image = (double)image_size(l);
     const double row = image * sizeof *s->images + sizeof *s->labels + sizeof *s->index;
-    const double slot = sizeof *s + sizeof *l->thread + image + l->c.batch * row;
+    const double small = l->c.progressive.parts ? image : 0, scratch = (double)scratch_bytes(l);
+    const double slot = sizeof *s + sizeof *l->thread + image + small + scratch + l->c.batch * row;
     const double bytes = (double)l->count * sizeof *l->order + l->slots * slot;
     return bytes < (double)(SIZE_MAX / 2) ? (size_t)bytes : SIZE_MAX / 2;
 }
@@ -235,6 +351,9 @@ rn_status rn_loader_begin(struct rn_loader *loader, uint32_t epoch, int64_t firs
         return rn_fail(RN_EUSAGE, "batch %lld of an epoch that has %lld", (long long)first_step,
                        (long long)l->steps);
     settle(l);
+    l->height = l->c.progressive.parts ? rn_progressive_side(&l->c.progressive, epoch, l->c.set->height)
+                                       : l->c.set->height;
+    l->width = l->c.progressive.parts ? l->height : l->c.set->width;
     if (l->c.shuffle)
         rn_shuffle(l->order, (uint32_t)l->count, l->c.seed, epoch);
     else
@@ -271,10 +390,13 @@ static void advance(struct rn_loader *l)
 rn_status rn_loader_next(struct rn_loader *loader, struct rn_batch *batch)
 {
     *batch = (struct rn_batch){0};
+    rn_mark_begin("enumerate(DataLoader)"); /* PyTorch's name for it */
     advance(loader);
+    rn_mark_end();
     if (!loader->lent) return RN_OK;
     const struct slot *s = &loader->slot[loader->current % loader->slots];
-    *batch = (struct rn_batch){ s->images, s->labels, s->index, s->n };
+    if (s->status) return rn_fail(s->status, "%s", s->message);
+    *batch = (struct rn_batch){ s->images, s->labels, s->index, s->n, loader->height, loader->width };
     return RN_OK;
 }
 
@@ -301,6 +423,8 @@ void rn_loader_free(struct rn_loader *loader)
         rn_free(l->slot[i].labels);
         rn_free(l->slot[i].index);
         rn_free(l->slot[i].cut);
+        rn_free(l->slot[i].small);
+        rn_free(l->slot[i].scratch);
     }
     rn_free(l->slot);
     rn_free(l->thread);

@@ -21,6 +21,7 @@ rn_status rn_split_make(struct rn_split *split, const struct rn_dataset *set, in
 
 rn_status rn_cifar10_read(struct rn_dataset *set, const char *folder);
 rn_status rn_idx_read(struct rn_dataset *set, const char *folder, bool fashion);
+rn_status rn_folder_read(struct rn_dataset *set, const char *folder, const struct rn_dataset_options *options);
 
 /* The built-in set of that side; RN_EUSAGE: no such side. */
 rn_status rn_demo_make(struct rn_dataset *set, int64_t side);

@@ -152,7 +152,10 @@ static rn_status parse_number(struct json *j, struct rn_value **out)
     if (whole && rn_parse_int(&i, text)) *out = rn_integer(i);
     else if (rn_parse_double(&x, text)) *out = rn_real(x);
     else return bad(j, "a number that no double can hold");
-    return *out ? RN_OK : RN_ENOMEM;
+    if (!*out) return RN_ENOMEM;
+    (*out)->at = begin;
+    (*out)->length = n;
+    return RN_OK;
 }
 
 /* -- values ------------------------------------------------------------------------------------ */

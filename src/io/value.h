@@ -37,6 +37,7 @@ struct rn_value {
     int64_t integer;            /* RN_INT, RN_BOOLEAN */
     double real;                /* RN_REAL */
     char *text; size_t length;  /* RN_STRING, zero-terminated */
+    size_t at;                  /* RN_INT, RN_REAL out of JSON: where its `length` characters stand there */
     struct rn_value **item;     /* list, tuple; a dict has key, value, key, value ... */
     size_t count, capacity;     /* of item */
     struct rn_tensor tensor;

@@ -7,6 +7,7 @@
  */
 #include "net/net_private.h"
 
+#include "base/marks.h"
 #include "base/threads.h"
 
 /* -- slices of the arena ----------------------------------------------------------------------- */
@@ -71,12 +72,34 @@ static const void *pack_for_step(struct rn_net *net, const struct rn_plan_step *
 
 /* -- forward ----------------------------------------------------------------------------------- */
 
+/* What follows a convolution, from its output and the statistics that there are. */
+static void bn_again(struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_node *bn = &net->graph.node[step->node];
+    const struct rn_bn_shape s = bn_shape(net, bn);
+    void *out = at(net, step->out);
+    const void *x = at(net, step->x), *add = at(net, step->add);
+    const float *gamma = rn_net_param(net, bn, 0), *beta = rn_net_param(net, bn, 1);
+
+    if (net->config.freeze_bn)
+        net->ops->batchnorm_forward_eval(net->dev, out, x, add, gamma, beta, rn_net_param(net, bn, 2),
+                                         rn_net_param(net, bn, 3), &s);
+    else
+        net->ops->batchnorm_apply(net->dev, out, x, add, saved_of(net, bn), gamma, beta, &s);
+}
+
 static void conv_bn_train(struct rn_net *net, const struct rn_plan_step *step)
 {
     const struct rn_node *bn = &net->graph.node[step->node];
     const struct rn_conv_shape s = rn_net_conv_shape(net, bn->src);
     const struct rn_bn_shape b = bn_shape(net, bn);
     const void *packed = pack_for_step(net, step, bn->src, RN_PASS_FORWARD);
+    if (net->config.freeze_bn) {
+        net->ops->conv2d_forward(net->dev, at(net, step->x), at(net, step->in), packed, NULL, &s,
+                                 at(net, step->work));
+        bn_again(net, step);
+        return;
+    }
     net->ops->conv2d_bn_train(net->dev, at(net, step->out), at(net, step->x), saved_of(net, bn),
                               at(net, step->in), packed, at(net, step->add), rn_net_param(net, bn, 0),
                               rn_net_param(net, bn, 1), &s, &b, at(net, step->work));
@@ -108,15 +131,6 @@ static void conv_again(struct rn_net *net, const struct rn_plan_step *step)
                              at(net, step->work));
 }
 
-static void bn_again(struct rn_net *net, const struct rn_plan_step *step)
-{
-    const struct rn_node *bn = &net->graph.node[step->node];
-    const struct rn_bn_shape s = bn_shape(net, bn);
-    net->ops->batchnorm_apply(net->dev, at(net, step->out), at(net, step->x),
-                              at(net, step->add), saved_of(net, bn), rn_net_param(net, bn, 0),
-                              rn_net_param(net, bn, 1), &s);
-}
-
 static void resize(struct rn_net *net, const struct rn_plan_step *step)
 {
     struct rn_resize_shape s = net->graph.node[step->node].u.resize;
@@ -130,11 +144,18 @@ static void bn_back(struct rn_net *net, const struct rn_plan_step *step)
 {
     const struct rn_node *bn = &net->graph.node[step->node];
     const struct rn_bn_shape s = bn_shape(net, bn);
-    net->ops->batchnorm_backward(net->dev, at(net, step->din), at(net, step->dadd),
-                                 dparam_of(net, bn, 0), dparam_of(net, bn, 1), at(net, step->dout),
-                                 at(net, step->out), at(net, step->x), saved_of(net, bn),
-                                 rn_net_param(net, bn, 0), rn_net_param(net, bn, 1), &s,
-                                 at(net, step->work));
+    const float *gamma = rn_net_param(net, bn, 0), *beta = rn_net_param(net, bn, 1);
+    float *dgamma = dparam_of(net, bn, 0), *dbeta = dparam_of(net, bn, 1);
+    void *din = at(net, step->din), *dadd = at(net, step->dadd), *work = at(net, step->work);
+    const void *dout = at(net, step->dout), *out = at(net, step->out), *x = at(net, step->x);
+
+    if (net->config.freeze_bn)
+        net->ops->batchnorm_backward_eval(net->dev, din, dadd, dgamma, dbeta, dout, out, x,
+                                          rn_net_param(net, bn, 2), rn_net_param(net, bn, 3), gamma, &s,
+                                          work);
+    else
+        net->ops->batchnorm_backward(net->dev, din, dadd, dgamma, dbeta, dout, out, x, saved_of(net, bn),
+                                     gamma, beta, &s, work);
 }
 
 static void conv_weights_back(struct rn_net *net, const struct rn_plan_step *step)
@@ -196,8 +217,20 @@ static void run_plain_step(struct rn_net *net, const struct rn_plan_step *step)
     if (step->kind == RN_STEP_AVGPOOL_BACK) ops->global_avgpool_backward(net->dev, din, dout, &pool);
 }
 
+/* Says which layers the step is of. */
+static void mark_step(const struct rn_net *net, const struct rn_plan_step *step)
+{
+    const struct rn_marks *marks = rn_marks();
+    const struct rn_node *node = &net->graph.node[step->node];
+    if (!marks) return;
+    const int number = (int)(step - net->plan->step);
+    if (step->kind == RN_STEP_CONV_BN) marks->layer(number, net->graph.node[node->src].name, node->name);
+    else marks->layer(number, node->name, NULL);
+}
+
 static void run_step(struct rn_net *net, const struct rn_plan_step *step)
 {
+    mark_step(net, step);
     switch (step->kind) {
     case RN_STEP_INPUT: /* begin_pass has put the images there */
     case RN_STEP_LOSS:
@@ -307,7 +340,9 @@ void rn_net_forward(struct rn_net *net, const float *images, int n, bool trainin
     net->images = n;
     net->plan = training ? &net->training : &net->evaluation;
     if (training) net->packed_valid = false; /* the training plan's buffers lie where they were */
+    rn_mark_begin(training ? "forward" : "inference");
     net->ops->run(net->dev, training ? train_forward : evaluate, &pass);
+    rn_mark_end();
     rn_fpmode_leave(mode);
 }
 
@@ -316,7 +351,9 @@ void rn_net_backward(struct rn_net *net)
     struct pass pass = { net, NULL };
     RN_ASSERT(net->plan == &net->training);
     const rn_fpmode mode = rn_fpmode_enter();
+    rn_mark_begin("backward");
     net->ops->run(net->dev, train_backward, &pass);
+    rn_mark_end();
     rn_fpmode_leave(mode);
 }
 
@@ -348,6 +385,7 @@ void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int to
     float *gradient = total ? at(net, net->plan->step[net->plan->loss].dout) : NULL;
     const rn_fpmode mode = rn_fpmode_enter();
 
+    rn_mark_begin("loss");
     ops->write(net->dev, dlabels, labels, (size_t)net->images * sizeof *labels);
     for (int part = 0; part < parts_of(net); part++) {
         int first = part_begin(net, part), n = part_begin(net, part + 1) - first;
@@ -356,12 +394,15 @@ void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int to
                                    dlabels + first, &s);
     }
     ops->read(net->dev, loss, dloss, (size_t)net->images * sizeof *loss);
+    rn_mark_end();
     rn_fpmode_leave(mode);
 }
 
 void rn_net_commit_statistics(struct rn_net *net)
 {
+    if (net->config.freeze_bn) return;
     const rn_fpmode mode = rn_fpmode_enter();
+    rn_mark_begin("running statistics");
     for (int i = 0; i < net->graph.nodes; i++) {
         const struct rn_node *node = &net->graph.node[i];
         if (node->kind != RN_NODE_BN) continue;
@@ -370,6 +411,7 @@ void rn_net_commit_statistics(struct rn_net *net)
                                     saved_of(net, node), &s);
         net->batches[node->batchnorm]++;
     }
+    rn_mark_end();
     net->packed_valid = false; /* folded weights are made of the running statistics */
     rn_fpmode_leave(mode);
 }

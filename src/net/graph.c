@@ -205,8 +205,8 @@ static void build_head(struct rn_graph *g, const struct rn_arch *a, int x)
 
 static rn_status check_config(const struct rn_net_config *c)
 {
-    if (c->image_size < 32 || c->image_size > 8192)
-        return rn_fail(RN_EUSAGE, "image size: %d, must be 32 to 8192", c->image_size);
+    if (c->image_size < RN_LEAST_SIZE || c->image_size > 8192)
+        return rn_fail(RN_EUSAGE, "image size: %d, must be %d to 8192", c->image_size, RN_LEAST_SIZE);
     if (c->upsample && (c->upsample < c->image_size || c->upsample > 8192))
         return rn_fail(RN_EUSAGE, "upsample: %d, must be %d (the image size) to 8192", c->upsample,
                        c->image_size);

@@ -7,6 +7,8 @@
 #include "base/available.h"
 #include "base/mem.h"
 
+#include <string.h>
+
 /* Images an evaluation takes at a time: enough that 7x7 maps fill the blocks of a convolution, few
  * enough that activations stay small.  Measured, see docs/performance.md. */
 #define PART 32
@@ -104,7 +106,6 @@ static void lay_out(struct rn_net *net)
     at->saved = take(&bytes, training ? saved_bytes(net) : 0);
     at->loss = take(&bytes, n * sizeof(double));
     at->labels = take(&bytes, n * sizeof(int32_t));
-    at->logits = take(&bytes, parts * at->logits_bytes);
     if (training) {
         const size_t evaluation = net->evaluation.bytes + at->packed_bytes;
         at->block = take(&bytes, RN_MAX(net->training.bytes, evaluation));
@@ -114,6 +115,7 @@ static void lay_out(struct rn_net *net)
         /* in it, weights are also folded, packed and unpacked, layer by layer */
         at->block = take(&bytes, RN_MAX(net->evaluation.bytes, largest_param(g) * sizeof(float)));
     }
+    at->logits = take(&bytes, parts * at->logits_bytes);
     at->bytes = bytes;
     place_buffers(net);
 }
@@ -136,7 +138,7 @@ static int first_part(const struct rn_net *net)
 static rn_status make_plans(struct rn_net *net)
 {
     struct rn_plan_for want = { &net->graph, net->ops, net->dev, net->config.batch,
-                                net->config.checkpoint };
+                                net->config.checkpoint, net->config.freeze_bn };
     rn_status st = net->config.batch ? rn_plan_training(&net->training, &want) : RN_OK;
     for (net->part = first_part(net); st == RN_OK; net->part = (net->part + 1) / 2) {
         want.batch = net->part;
@@ -157,12 +159,15 @@ static rn_status make_tables(struct rn_net *net)
     return net->place && net->saved && net->packed && net->bias ? RN_OK : RN_ENOMEM;
 }
 
+/* Whether it is a table of the backend `name`, watched or not. */
+static bool is_of(const struct rn_ops *ops, const char *name) { return !strcmp(ops->name, name); }
+
 /* RN_ENOMEM where `bytes` and what the caller needs beside them are not there.  It is this process's
  * memory that is asked for, so only for the backends that allocate there; another one may have memory
  * of its own, and refuses in its alloc. */
 static rn_status must_fit(const struct rn_net *net, size_t bytes)
 {
-    if (net->ops != &rn_ops_cpu && net->ops != &rn_ops_cpu_bf16 && net->ops != &rn_ops_ref) return RN_OK;
+    if (!is_of(net->ops, "cpu") && !is_of(net->ops, "ref")) return RN_OK;
     const int batch = RN_MAX(net->config.batch, net->config.eval_batch);
     const size_t arrays = (size_t)net->config.beside_arrays * net->graph.trainable * sizeof(float);
     const size_t beside = net->config.beside_bytes, all = bytes + arrays + beside;
@@ -234,6 +239,8 @@ rn_status rn_net_create(struct rn_net **out, const struct rn_net_config *config,
                         const struct rn_ops *ops, void *dev)
 {
     struct rn_net *net;
+    if (config->image_size < 32)
+        return rn_fail(RN_EUSAGE, "image size: %d, must be 32 to 8192", config->image_size);
     rn_status st = plan_net(&net, config, ops, dev, true);
     if (st != RN_OK) return st;
 
@@ -242,10 +249,41 @@ rn_status rn_net_create(struct rn_net **out, const struct rn_net_config *config,
     net->batches = rn_alloc_array((size_t)net->graph.batchnorms, sizeof *net->batches);
     st = net->staging && net->batches ? ops->alloc(dev, &arena, net->at.bytes) : RN_ENOMEM;
     net->arena = arena;
+    net->arena_bytes = net->at.bytes;
     if (st != RN_OK) {
         rn_net_free(net);
         return rn_fail_in(st, "no memory for the net");
     }
     *out = net;
+    return RN_OK;
+}
+
+/* What outlives a pass stands before the block and depends on the batch and the parameters alone: it stays
+ * where it is. */
+rn_status rn_net_resize(struct rn_net *net, int image_size)
+{
+    struct rn_net *other, old = *net;
+    struct rn_net_config config = net->config;
+    if (image_size == config.image_size) return RN_OK;
+    config.image_size = image_size;
+    rn_status st = plan_net(&other, &config, net->ops, net->dev, false);
+    if (st != RN_OK) return st;
+    const size_t needed = other->at.bytes;
+    if (needed > net->arena_bytes || other->at.block != net->at.block) {
+        rn_net_free(other);
+        return rn_fail(RN_EUSAGE, "image size: %d needs %zu bytes, and the net was created with %zu", image_size,
+                       needed, net->arena_bytes);
+    }
+    *net = *other;
+    net->arena = old.arena;
+    net->arena_bytes = old.arena_bytes;
+    net->staging = old.staging;
+    net->batches = old.batches;
+    net->plan = &net->evaluation;
+    *other = old; /* whose tables and plans go; what was taken over does not */
+    other->arena = NULL;
+    other->staging = NULL;
+    other->batches = NULL;
+    rn_net_free(other);
     return RN_OK;
 }

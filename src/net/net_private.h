@@ -11,11 +11,11 @@ struct rn_layout {
     size_t weights, gradients, buffers;
     size_t saved;      /* batch statistics, 2*C doubles a batch norm (training) */
     size_t loss, labels;
-    size_t logits;     /* of an evaluation: one tensor after the other, `logits_bytes` each */
     size_t packed;     /* evaluation: packed weights of all layers, and folded biases; they lie in the
                           block of a training net, behind the evaluation's buffers */
     size_t block;      /* activations and their gradients, and all that is needed for a step only: the
                           larger of the two plans; scratch between the passes */
+    size_t logits;     /* of an evaluation: one tensor after the other, `logits_bytes` each */
     size_t bytes;
     size_t logits_bytes, packed_bytes;
 };
@@ -29,6 +29,7 @@ struct rn_net {
     const struct rn_plan *plan; /* of the pass that runs, or ran last */
     struct rn_layout at;
     unsigned char *arena;   /* device memory */
+    size_t arena_bytes;
     float *staging;         /* host: room for the largest parameter */
     int64_t *batches;       /* host: num_batches_tracked */
     size_t *place;          /* by row of the state dict: byte offset in the arena; RN_NOWHERE: only the

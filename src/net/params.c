@@ -9,6 +9,7 @@
 #include "net/net_private.h"
 
 #include "base/hash.h"
+#include "base/marks.h"
 #include "base/real.h"
 
 const struct rn_net_config *rn_net_config_of(const struct rn_net *net) { return &net->config; }
@@ -143,7 +144,9 @@ uint64_t rn_net_hash(struct rn_net *net)
             continue;
         }
         rn_net_get(net, (size_t)i, net->staging);
+        rn_mark_begin("hash of the weights");
         rn_hash_floats(&h, net->staging, p->count);
+        rn_mark_end();
     }
     return rn_hash_end(&h);
 }

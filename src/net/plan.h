@@ -1,6 +1,6 @@
 /*
  * plan.h - a pass of a net written out: the steps in the order in which they run, and where in one
- * block of memory each buffer lies that they read and write.  Internal to src/net.
+ * block of memory each buffer lies that they read and write.  Internal to src/net and src/analyze.
  *
  * exec.c runs a plan step by step and knows nothing of lifetimes; steps.c writes the steps and knows
  * nothing of addresses; plan.c finds the lifetimes by looking at the steps, so a buffer cannot be
@@ -20,7 +20,7 @@ enum rn_step_kind {
     RN_STEP_CONV_BN,        /* out, x      in, add: a convolution, its batch norm, and what follows;
                                            x, its output in between, only when training */
     RN_STEP_CONV,           /* x           in: the convolution alone */
-    RN_STEP_APPLY,          /* out         x, add: the batch norm again, from its saved statistics */
+    RN_STEP_APPLY,          /* out         x, add: the batch norm again, from its statistics */
     RN_STEP_MAXPOOL,        /* out, index  in */
     RN_STEP_AVGPOOL,        /* out         in */
     RN_STEP_LINEAR,         /* out         in */
@@ -29,7 +29,7 @@ enum rn_step_kind {
     RN_STEP_LINEAR_BACK,    /* din         dout, in; and the gradients of the parameters */
     RN_STEP_AVGPOOL_BACK,   /* din         dout */
     RN_STEP_MAXPOOL_BACK,   /* din         dout, index */
-    RN_STEP_BN_BACK,        /* din, dadd   dout, x, out (only with an addition) */
+    RN_STEP_BN_BACK,        /* din, dadd   dout, x, out (with an addition, or freeze_bn and a ReLU) */
     RN_STEP_CONV_WEIGHTS,   /*             dout, in */
     RN_STEP_CONV_DATA       /* din         dout, and din where `sum` */
 };
@@ -71,6 +71,7 @@ struct rn_plan_for {
     void *dev;
     int batch;
     bool checkpoint;             /* training: keep the inputs of blocks only */
+    bool freeze_bn;              /* training: BN_BACK needs the output for every ReLU */
 };
 
 /* Training: what is kept for the backward pass and what is recomputed there, see steps.c.

@@ -207,10 +207,13 @@ static void write_bn_back(struct writer *w, int i)
 {
     const struct rn_node *n = node_at(w, i);
     const int x = need(w, n->src);
+    const bool masked = w->want->freeze_bn && n->u.bn.post == RN_POST_RELU;
+    const int mask = masked ? need(w, i) : RN_NONE;
     struct rn_plan_step *s = rn_plan_add_step(w->plan, RN_STEP_BN_BACK, i);
     s->dout = w->gradient[i];
     s->x = x;
     if (n->add < 0) {
+        s->out = mask;
         s->din = w->gradient[n->src] = s->dout;
     } else {
         s->out = w->value[i];

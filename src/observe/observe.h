@@ -1,6 +1,6 @@
 /*
  * observe.h - what a run of training reports, and how people see it: events, the progress line, the
- * clock and the peak of memory.  Nothing here prints: text goes to a function that the tool gives.
+ * clock and the memory in use.  Nothing here prints: text goes to a function that the tool gives.
  */
 #ifndef RN_OBSERVE_H
 #define RN_OBSERVE_H
@@ -30,6 +30,7 @@ struct rn_epoch {
 
 double rn_seconds(void);     /* monotonic clock */
 double rn_peak_rss_mb(void); /* of this process so far; 1 MB = 2^20 bytes */
+double rn_rss_mb(void);      /* what it has in memory now; 0 where the system does not say */
 
 /* -- progress ---------------------------------------------------------------------------------- */
 /* On a terminal a bar that redraws itself at most ten times a second; elsewhere nothing between the

@@ -107,6 +107,7 @@ static bool put_state(struct rn_value *d, const struct rn_trainer *t)
            rn_tree_put(d, "plateau_best", hex(s->plateau.best)) &&
            rn_tree_put(d, "plateau_bad", rn_integer(s->plateau.bad)) &&
            rn_tree_put(d, "plateau_cuts", rn_integer(s->plateau.cuts)) &&
+           rn_tree_put(d, "plateau_cooldown", rn_integer(s->plateau.cooldown)) &&
            rn_tree_put(d, "optimizer", rn_string(rn_optimizer_name(t->c.optimizer))) &&
            rn_tree_put(d, "optimizer_step", rn_integer(t->opt.t)) &&
            rn_tree_put(d, "train_loss", hex(s->train_loss)) &&

@@ -39,7 +39,7 @@ static struct rn_value *param_state(struct rn_trainer *t, const struct rn_param 
     return rn_tree_end(d, ok);
 }
 
-/* {0: {...}, 1: {...}}; empty before the first step, as torch has it. */
+/* {0: {...}, 1: {...}} without those that are frozen; empty before the first step, as torch has it. */
 static struct rn_value *states(struct rn_trainer *t)
 {
     const struct rn_param *p;
@@ -47,9 +47,12 @@ static struct rn_value *states(struct rn_trainer *t)
     struct rn_value *d = rn_dict(false);
     bool ok = d;
     int64_t number = 0;
-    for (size_t i = 0; ok && t->opt.t > 0 && i < rows; i++)
-        if (p[i].trainable)
-            ok = rn_dict_set_value(d, rn_integer(number++), param_state(t, &p[i])) == RN_OK;
+    for (size_t i = 0; ok && t->opt.t > 0 && i < rows; i++) {
+        if (!p[i].trainable) continue;
+        if (!rn_frozen(&t->c, &p[i]))
+            ok = rn_dict_set_value(d, rn_integer(number), param_state(t, &p[i])) == RN_OK;
+        number++;
+    }
     return rn_tree_end(d, ok);
 }
 
@@ -192,19 +195,20 @@ static bool put_plateau(struct rn_value *d, const struct rn_trainer *t)
 {
     const struct rn_schedule *s = &t->c.schedule;
     const struct rn_plateau *p = &t->s.plateau;
-    double worst = 1e300 * 1e300, low[RN_GROUPS];
+    double worst = (s->rising ? -1e300 : 1e300) * 1e300, low[RN_GROUPS];
     for (int g = 0; g < t->opt.groups; g++) low[g] = s->low;
     return rn_tree_put(d, "factor", rn_real(s->factor)) &&
            rn_tree_put(d, "default_min_lr", rn_real(s->low)) &&
            rn_tree_put(d, "min_lrs", rn_tree_reals(low, (size_t)t->opt.groups)) &&
            rn_tree_put(d, "patience", rn_integer(s->patience)) &&
-           rn_tree_put(d, "cooldown", rn_integer(0)) && rn_tree_put(d, "eps", rn_real(1e-8)) &&
-           rn_tree_put(d, "mode", rn_string("min")) &&
+           rn_tree_put(d, "cooldown", rn_integer(s->cooldown)) &&
+           rn_tree_put(d, "eps", rn_real(s->least_cut)) &&
+           rn_tree_put(d, "mode", rn_string(s->rising ? "max" : "min")) &&
            rn_tree_put(d, "threshold", rn_real(s->threshold)) &&
-           rn_tree_put(d, "threshold_mode", rn_string("rel")) &&
+           rn_tree_put(d, "threshold_mode", rn_string(s->absolute ? "abs" : "rel")) &&
            rn_tree_put(d, "mode_worse", rn_real(worst)) &&
            rn_tree_put(d, "best", rn_real(p->any ? p->best : worst)) &&
-           rn_tree_put(d, "cooldown_counter", rn_integer(0)) &&
+           rn_tree_put(d, "cooldown_counter", rn_integer(p->cooldown)) &&
            rn_tree_put(d, "num_bad_epochs", rn_integer(p->bad)) && put_common(d, t, t->s.epoch);
 }
 

@@ -3,6 +3,7 @@
  * summed per image in data-set order (A23): neither knows the batch size or the thread count.
  */
 #include "train/train.h"
+#include "base/marks.h"
 #include "base/mem.h"
 #include "base/real.h"
 #include "base/threads.h"
@@ -134,7 +135,9 @@ rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader
         double start = rn_seconds();
         rn_fpmode mode = rn_fpmode_enter();
         m->count = m->correct = m->correct5 = 0;
+        rn_mark_begin("validation");
         status = evaluate_all(m, &p, loader, stop, arg);
+        rn_mark_end();
         rn_fpmode_leave(mode);
         m->seconds = rn_seconds() - start;
     }

@@ -4,6 +4,7 @@
  */
 #include "train/trainer.h"
 #include "base/file.h"
+#include "base/marks.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,37 +23,47 @@ static int stop_asked(void *arg)
     return o->stop ? o->stop(o->arg) : 0;
 }
 
+static rn_status write(const char *path, const struct rn_value *root)
+{
+    rn_mark_begin("write a file");
+    rn_status status = rn_pth_write(path, root);
+    rn_mark_end();
+    return status;
+}
+
 /* NAME_last.pth comes after all else that an epoch leaves: whoever is killed in between does the epoch's
  * end again, and leaves the same. */
 static rn_status save(struct loop *l, bool best)
 {
     if (!l->run) return RN_OK;
+    rn_mark_begin("checkpoint");
     struct rn_value *root = rn_trainer_tree(l->t);
-    if (!root) return RN_ENOMEM;
-    rn_status status = best ? rn_pth_write(rn_run_best(l->run), root) : RN_OK;
-    if (status == RN_OK) status = rn_pth_write(rn_run_last(l->run), root);
+    rn_status status = root ? RN_OK : RN_ENOMEM;
+    if (status == RN_OK && best) status = write(rn_run_best(l->run), root);
+    if (status == RN_OK) status = write(rn_run_last(l->run), root);
     rn_value_free(root);
+    rn_mark_end();
     if (status) return status;
     l->saved = l->t->s.step;
     l->best_written |= best;
     return RN_OK;
 }
 
-/* A not-finite step: the state before it is still whole, unless the update itself did the
- * damage. */
-static rn_status end_failed(struct loop *l)
+/* A not-finite step, or a file of the data set that is gone: the state before it is still whole, unless the update
+ * itself did the damage. */
+static rn_status end_failed(struct loop *l, rn_status failure)
 {
     char why[512];
     snprintf(why, sizeof why, "%s", rn_error());
-    if (!l->run) return RN_EFAIL;
+    if (!l->run) return failure;
     if (l->t->damaged && l->saved < 0)
-        return rn_fail(RN_EFAIL, "%s; no checkpoint was written", why);
+        return rn_fail(failure, "%s; no checkpoint was written", why);
     if (!l->t->damaged && save(l, false))
-        return rn_fail(RN_EFAIL,
+        return rn_fail(failure,
                        "%s; nor could the state before it be "
                        "saved",
                        why);
-    return rn_fail(RN_EFAIL, "%s; the state after step %" PRId64 " is in %s", why, l->saved,
+    return rn_fail(failure, "%s; the state after step %" PRId64 " is in %s", why, l->saved,
                    rn_run_last(l->run));
 }
 
@@ -111,7 +122,7 @@ rn_status rn_train(struct rn_trainer *t, struct rn_run *run, const struct rn_obs
     }
     if (status == RN_OK) status = end_done(&l);
     if (status == RN_EINTR) return end_stopped(&l);
-    return status == RN_EFAIL ? end_failed(&l) : status;
+    return status == RN_EFAIL || status == RN_EINPUT ? end_failed(&l, status) : status;
 }
 
 rn_status rn_trainer_save(struct rn_trainer *t, const char *path)

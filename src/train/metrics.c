@@ -1,11 +1,10 @@
-/* metrics.c - what the answers of a net are worth.  See metrics.h. */
+/* metrics.c - what the answers of a net are worth, for any number of classes.  See metrics.h. */
 #include "train/metrics.h"
 
 #include "base/base.h"
 #include "base/math.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 /* 0 with nothing below the line. */
 static double ratio(int64_t part, int64_t whole) { return whole ? (double)part / (double)whole : 0; }
@@ -115,81 +114,4 @@ double rn_calibration_error(const struct rn_calibration *c)
         images += c->bin[b].count;
     }
     return images ? gap / (double)images : 0;
-}
-
-/* -- two classes ------------------------------------------------------------------------------- */
-
-struct rn_leaning rn_lean(const float logits[2], int label, int positive_class)
-{
-    bool positive = label == positive_class;
-    double margin = (double)logits[positive_class] - (double)logits[1 - positive_class];
-    if (margin != margin) margin = positive ? (double)-INFINITY : (double)INFINITY;
-    return (struct rn_leaning){ margin, positive };
-}
-
-static int falling(const void *a, const void *b)
-{
-    double x = ((const struct rn_leaning *)a)->margin, y = ((const struct rn_leaning *)b)->margin;
-    return (x < y) - (x > y);
-}
-
-void rn_rank(struct rn_leaning *image, int64_t count)
-{
-    qsort(image, (size_t)count, sizeof *image, falling);
-}
-
-/* Counts the images from `i` on that share one margin; returns where the next margin begins. */
-static int64_t take_ties(int64_t *positive, int64_t *negative, const struct rn_leaning *ranked, int64_t i,
-                         int64_t count)
-{
-    double margin = ranked[i].margin;
-    *positive = *negative = 0;
-    for (; i < count && ranked[i].margin == margin; i++) ++*(ranked[i].positive ? positive : negative);
-    return i;
-}
-
-bool rn_auc(double *auc, const struct rn_leaning *ranked, int64_t count)
-{
-    int64_t above = 0, all = 0, twice = 0, positive, negative; /* twice the pairs in order */
-    for (int64_t i = 0; i < count;) {
-        i = take_ties(&positive, &negative, ranked, i, count);
-        twice += negative * (2 * above + positive);
-        above += positive;
-        all += negative;
-    }
-    if (!above || !all) return false;
-    *auc = (double)twice / (double)(2 * above * all);
-    return true;
-}
-
-struct rn_decisions rn_decide_none(const struct rn_leaning *ranked, int64_t count)
-{
-    struct rn_decisions d = { .threshold = (double)INFINITY };
-    for (int64_t i = 0; i < count; i++) ++*(ranked[i].positive ? &d.false_negative : &d.true_negative);
-    return d;
-}
-
-int64_t rn_decide_next(struct rn_decisions *d, const struct rn_leaning *ranked, int64_t i, int64_t count)
-{
-    int64_t positive, negative;
-    d->threshold = ranked[i].margin;
-    i = take_ties(&positive, &negative, ranked, i, count);
-    d->true_positive += positive;
-    d->false_negative -= positive;
-    d->false_positive += negative;
-    d->true_negative -= negative;
-    return i;
-}
-
-bool rn_decide_for_sensitivity(struct rn_decisions *d, const struct rn_leaning *ranked, int64_t count,
-                               double target)
-{
-    struct rn_decisions at = rn_decide_none(ranked, count);
-    const int64_t all = at.false_negative;
-    int64_t i = 0;
-    if (!all) return false;
-    do i = rn_decide_next(&at, ranked, i, count);
-    while ((double)at.true_positive / (double)all < target);
-    *d = at;
-    return true;
 }

@@ -56,11 +56,14 @@ struct rn_leaning { double margin; bool positive; };
 
 /* A NaN logit leans all the way to the wrong side. */
 struct rn_leaning rn_lean(const float logits[2], int label, int positive_class);
-/* Sorts by falling margin, which the functions below expect. */
+/* Sorts by falling margin, which the functions below expect; of equal margins, positive images come first. */
 void rn_rank(struct rn_leaning *image, int64_t count);
 /* The share of pairs of a positive and a negative image that margins put in order, ties half; false
  * where one of the two classes has no image. */
 bool rn_auc(double *auc, const struct rn_leaning *ranked, int64_t count);
+/* Area under precision over recall as steps, equal margins as one point: scikit-learn's average_precision_score.
+ * False without positive images. */
+bool rn_average_precision(double *ap, const struct rn_leaning *ranked, int64_t count);
 
 /* Decisions "positive where margin >= threshold", counted. */
 struct rn_decisions {
@@ -72,9 +75,45 @@ struct rn_decisions rn_decide_none(const struct rn_leaning *ranked, int64_t coun
 /* Its next point: lowers the threshold to the margin of image i, the first that is not called positive yet.
  * Returns the next such image; `count`: there is none. */
 int64_t rn_decide_next(struct rn_decisions *d, const struct rn_leaning *ranked, int64_t i, int64_t count);
+/* The decisions of this threshold. */
+struct rn_decisions rn_decide_at(double threshold, const struct rn_leaning *ranked, int64_t count);
 /* The highest threshold, among the margins that occur, with a sensitivity of at least `target`, 0 to
  * 1; false without positive images. */
 bool rn_decide_for_sensitivity(struct rn_decisions *d, const struct rn_leaning *ranked, int64_t count,
                                double target);
+
+/* -- figures of screening ---------------------------------------------------------------------- */
+
+enum rn_figure {
+    RN_SENSITIVITY,       /* positive images found; also called recall */
+    RN_SPECIFICITY,       /* negative images passed */
+    RN_PRECISION,         /* of the images called positive, those that are */
+    RN_F1,                /* 2 found / (positive + called positive) */
+    RN_ACCURACY,
+    RN_BALANCED_ACCURACY, /* mean of sensitivity and specificity */
+    RN_AUC,
+    RN_AVERAGE_PRECISION,
+    RN_FIGURES
+};
+/* NaN where there is nothing below the line. */
+struct rn_screening { double figure[RN_FIGURES]; };
+/* Of these decisions, and of the ranking. */
+void rn_screen(struct rn_screening *s, const struct rn_decisions *d, const struct rn_leaning *ranked,
+               int64_t count);
+
+/* Intervals that hold 95 % of the figures of resamples: from the 2.5th to the 97.5th percentile, linear between
+ * two values.  NaN where the figure itself or all of a resample's is. */
+struct rn_bootstrap {
+    int resamples;
+    int64_t one_class;    /* resamples without a positive or without a negative image */
+    double low[RN_FIGURES], high[RN_FIGURES];
+};
+/* A resample is as many images as there are, drawn with replacement from all of them, classes not kept apart; the
+ * threshold stays.  A figure that a resample leaves undefined is left out of its percentiles.  `called`: the
+ * decisions call the first so many positive, and with them all of their margin.  Draws are keyed by seed and
+ * resample, so that bits depend neither on threads nor on the order the images came in.  RN_ENOMEM; RN_EUSAGE for
+ * less than one resample or image, or 2^31 images. */
+rn_status rn_bootstrap(struct rn_bootstrap *b, const struct rn_leaning *ranked, int64_t count, int64_t called,
+                       int resamples, uint64_t seed, int threads);
 
 #endif /* RN_METRICS_H */

@@ -4,12 +4,55 @@
  * one group are updated together.
  */
 #include "train/trainer.h"
+#include "base/marks.h"
 #include "base/mem.h"
+
+#include <string.h>
 
 const char *rn_optimizer_name(enum rn_optimizer_kind kind)
 {
     return kind == RN_SGD ? "sgd" : "adamw";
 }
+
+/* -- what is frozen ---------------------------------------------------------------------------- */
+
+/* The next beginning of a name in a list; its length, 0 at the end. */
+static size_t next_prefix(const char **list)
+{
+    *list += strspn(*list, ",");
+    return strcspn(*list, ",");
+}
+
+static bool begins(const struct rn_param *p, const char *prefix, size_t length)
+{
+    return p->trainable && !strncmp(p->name, prefix, length);
+}
+
+bool rn_frozen(const struct rn_train_config *c, const struct rn_param *p)
+{
+    const char *list = c->freeze ? c->freeze : "";
+    for (size_t n; (n = next_prefix(&list)) > 0; list += n)
+        if (begins(p, list, n)) return true;
+    return false;
+}
+
+/* Every beginning must be of something, and something must be left to train. */
+static rn_status check_frozen(const struct rn_train_config *c, const struct rn_net *net)
+{
+    const struct rn_param *p;
+    const char *list = c->freeze ? c->freeze : "";
+    size_t rows = rn_net_params(net, &p), i;
+    for (size_t n; (n = next_prefix(&list)) > 0; list += n) {
+        for (i = 0; i < rows && !begins(&p[i], list, n); i++) continue;
+        if (i == rows)
+            return rn_fail(RN_EUSAGE, "--freeze %.*s: no parameter's name begins so (conv1, bn1, layer1 ... "
+                                      "layer4, fc do)", (int)n, list);
+    }
+    for (i = 0; i < rows && (!p[i].trainable || rn_frozen(c, &p[i])); i++) continue;
+    return i < rows ? RN_OK : rn_fail(RN_EUSAGE, "--freeze %s leaves nothing to train", c->freeze);
+}
+
+/* -- groups ------------------------------------------------------------------------------------ */
 
 /* The group that the settings put a parameter into.  Norms and biases as torchvision's training
  * script has them: a bias is whatever is called so, also of a norm. */
@@ -44,6 +87,7 @@ static rn_status make_groups(struct rn_optimizer *o)
         if (!p[i].trainable) continue;
         int g = rn_optimizer_group(o, &p[i]);
         if (g == o->groups) o->group[o->groups++] = wanted(o->config, &p[i]);
+        if (rn_frozen(o->config, &p[i])) continue;
         struct rn_span *last = o->spans ? &o->span[o->spans - 1] : NULL;
         if (last && last->group == g && last->at + last->count == p[i].offset)
             last->count += p[i].count;
@@ -53,6 +97,7 @@ static rn_status make_groups(struct rn_optimizer *o)
     return RN_OK;
 }
 
+/* -- state and update -------------------------------------------------------------------------- */
 static double power(double beta, int64_t t)
 {
     double p = 1;
@@ -75,7 +120,8 @@ rn_status rn_optimizer_create(struct rn_optimizer *o, const struct rn_train_conf
     size_t bytes = rn_net_trainable_count(net) * sizeof(float);
     *o = (struct rn_optimizer){ .config = c, .net = net, .count = rn_net_trainable_count(net) };
     rn_optimizer_set_time(o, 0);
-    rn_status status = make_groups(o);
+    rn_status status = check_frozen(c, net);
+    if (status == RN_OK) status = make_groups(o);
     if (status == RN_OK) status = ops->alloc(dev, &memory, bytes);
     if (status) return status;
     o->first = memory;
@@ -128,6 +174,8 @@ void rn_optimizer_update(struct rn_optimizer *o, const float *gradients, const s
 {
     o->t++;
     if (o->config->optimizer == RN_ADAMW) advance_powers(o, r->momentum);
+    rn_mark_begin("Optimizer.step");
     for (size_t i = 0; i < o->spans; i++) update_span(o, gradients, &o->span[i], r);
+    rn_mark_end();
     rn_net_touch(o->net);
 }

@@ -17,9 +17,10 @@ bool rn_setting_free(const char *name)
     static const char *const may_differ[] = {
         "output",  "epochs",  "more-epochs",      "max-steps",      "threads", "isa",
         "backend", "workers", "checkpoint-every", "quiet",          "json",    "hash",
-        "profile", "resume",  "overwrite",        "force",          "dry-run", "verify-run",
+        "profile", "profile-steps", "resume",  "overwrite",        "force",          "dry-run", "verify-run",
         "config",  "preset",  "target-acc",       "val-batch-size", "weights",
-        "checkpoint-activations", "checkpoint-name", "csv-name", "tensorboard",
+        "checkpoint-activations", "checkpoint-name", "csv-name", "tensorboard", "cache-mb", "strict-data",
+        "preview",
     };
     for (size_t i = 0; i < RN_COUNT(may_differ); i++)
         if (!strcmp(name, may_differ[i])) return true;
@@ -144,6 +145,8 @@ static rn_status read_own(struct rn_state *s, int64_t *updates, const struct rn_
     s->plateau.best = real_of(&f, "plateau_best");
     s->plateau.bad = count_of(&f, "plateau_bad", 0, most);
     s->plateau.cuts = count_of(&f, "plateau_cuts", 0, most);
+    if (rn_dict_get(c->own, "plateau_cooldown")) /* files of 0.1.0 have none */
+        s->plateau.cooldown = count_of(&f, "plateau_cooldown", 0, most);
     s->train_loss = real_of(&f, "train_loss");
     s->train_acc = real_of(&f, "train_acc");
     s->val_loss = real_of(&f, "val_loss");
@@ -169,6 +172,26 @@ static int64_t foreign_epochs(const struct rn_checkpoint *c)
     return near ? last->integer : epoch->integer;
 }
 
+static int64_t foreign_count(const struct rn_value *dict, const char *key)
+{
+    const struct rn_value *v = rn_dict_get(dict, key);
+    return v && v->kind == RN_INT && v->integer > 0 ? v->integer : 0;
+}
+
+/* What torch's ReduceLROnPlateau kept.  It has no number of cuts: as many as make the first rate what it was. */
+static struct rn_plateau foreign_plateau(const struct rn_trainer *t, const struct rn_checkpoint *c, int64_t epoch)
+{
+    const struct rn_value *d = rn_dict_get(c->root, "scheduler_state_dict"), *best = rn_dict_get(d, "best");
+    const struct rn_value *rates = rn_dict_get(d, "_last_lr");
+    bool number = best && best->kind == RN_REAL && rn_finite64(best->real);
+    struct rn_plateau p = { .bad = foreign_count(d, "num_bad_epochs"), .any = number,
+                            .best = number ? best->real : 0, .cooldown = foreign_count(d, "cooldown_counter") };
+    if (!rates || rates->kind != RN_LIST || !rates->count || rates->item[0]->kind != RN_REAL) return p;
+    const double last = rates->item[0]->real * (1 + 1e-9), peak = t->opt.group[0].peak;
+    while (p.cuts < 1000 && rn_schedule_lr(&t->c.schedule, peak, 0, epoch, &p) > last) p.cuts++;
+    return p;
+}
+
 static rn_status read_foreign(struct rn_state *s, int64_t *updates, const struct rn_trainer *t,
                               const struct rn_checkpoint *c)
 {
@@ -177,6 +200,7 @@ static rn_status read_foreign(struct rn_state *s, int64_t *updates, const struct
     if (s->epoch < 0 || s->epoch > INT32_MAX)
         return rn_fail(RN_EINPUT, "%s: epoch is %" PRId64, c->path, s->epoch);
     s->step = *updates = s->epoch * t->steps_per_epoch;
+    if (t->c.schedule.kind == RN_PLATEAU) s->plateau = foreign_plateau(t, c, s->epoch);
     s->eval_step = -1;
     s->best_acc = best && best->kind == RN_REAL && rn_finite64(best->real) ? best->real : -1;
     s->train_acc = s->val_acc = -1;
@@ -249,6 +273,7 @@ static rn_status read_moments(float *first, float *second, const struct rn_train
         if (!p[i].trainable) continue;
         int g = rn_optimizer_group(&t->opt, &p[i]);
         int64_t number = number_of(c, t->opt.groups, g, of_group[g]++, trainable++);
+        if (rn_frozen(&t->c, &p[i])) continue;
         if (second) {
             status = read_moment(first, &p[i], c, number, "exp_avg", needed);
             if (status == RN_OK)
@@ -300,6 +325,7 @@ rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c,
     if (status == RN_OK) status = check_complete(c);
     if (status == RN_OK) status = rn_weights_fit(t->net, c, false);
     if (status == RN_OK) status = check_arch(t, c);
+    if (status == RN_OK) status = rn_check_classes(c, t->c.data, false);
     if (status == RN_OK) status = check_settings(t, c, force);
     if (status == RN_OK)
         status = c->own ? read_own(&s, &updates, t, c) : read_foreign(&s, &updates, t, c);

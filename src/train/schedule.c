@@ -6,8 +6,6 @@
 #include "train/schedule.h"
 #include "base/math.h"
 
-#define PLATEAU_EPS 1e-8 /* a cut smaller than this is not made, as in ReduceLROnPlateau */
-
 /* From `a` (t = 0) to `b` (t = 1) along half a cosine. */
 static double half_cosine(double a, double b, double t)
 {
@@ -35,7 +33,7 @@ static double after_cuts(const struct rn_schedule *s, double lr, int64_t cuts)
 {
     for (int64_t i = 0; i < cuts; i++) {
         double next = RN_MAX(lr * s->factor, s->low);
-        if (!(lr - next > PLATEAU_EPS)) break;
+        if (!(lr - next > s->least_cut)) break;
         lr = next;
     }
     return lr;
@@ -67,14 +65,31 @@ double rn_schedule_momentum(const struct rn_schedule *s, double momentum, int64_
     return one_cycle(s, step, s->momentum_high, s->momentum_low, s->momentum_high);
 }
 
-void rn_plateau_update(struct rn_plateau *p, const struct rn_schedule *s, double val_loss)
+/* As ReduceLROnPlateau.is_better. */
+static bool gained(const struct rn_plateau *p, const struct rn_schedule *s, double value)
 {
-    if (!p->any || val_loss < p->best * (1.0 - s->threshold)) {
-        *p = (struct rn_plateau){ .best = val_loss, .any = true, .cuts = p->cuts };
-        return;
-    }
-    if (++p->bad > s->patience) {
+    const double by = s->absolute ? s->threshold : 0, parts = s->absolute ? 0 : s->threshold;
+    if (!p->any) return true;
+    return s->rising ? value > p->best * (1.0 + parts) + by : value < p->best * (1.0 - parts) - by;
+}
+
+/* As ReduceLROnPlateau.step. */
+void rn_plateau_update(struct rn_plateau *p, const struct rn_schedule *s, double value)
+{
+    if (gained(p, s, value)) {
+        p->best = value;
+        p->any = true;
         p->bad = 0;
+    } else {
+        p->bad++;
+    }
+    if (p->cooldown > 0) {
+        p->cooldown--;
+        p->bad = 0;
+    }
+    if (p->bad > s->patience) {
         p->cuts++;
+        p->cooldown = s->cooldown;
+        p->bad = 0;
     }
 }

@@ -3,7 +3,7 @@
  * number of steps the whole schedule spans; never of where a run happens to stop.
  *
  * The shapes are PyTorch's: CosineAnnealingLR in closed form, StepLR, OneCycleLR (two phases,
- * cosine), ReduceLROnPlateau (mode min, relative threshold); a linear warm-up of whole epochs may
+ * cosine), ReduceLROnPlateau; a linear warm-up of whole epochs may
  * stand before all but the one-cycle, which has its own.
  */
 #ifndef RN_SCHEDULE_H
@@ -25,12 +25,17 @@ struct rn_schedule {
     double divide, final_divide; /* one-cycle: start = hi / divide; end = start / final_divide */
     bool cycle_momentum;     /* one-cycle: momentum (beta1) falls from high to low and back */
     double momentum_low, momentum_high;
-    double factor, threshold; /* plateau: cut to lr * factor after more than `patience` */
-    int64_t patience;         /* epochs in a row without val_loss < best * (1 - threshold) */
+    double factor;           /* plateau: cut to lr * factor after more than `patience` epochs in a row */
+    int64_t patience;        /* without a gain; `cooldown` epochs after a cut none is counted */
+    int64_t cooldown;
+    bool rising;             /* what is watched should rise (val_acc), not fall (val_loss) */
+    double threshold;        /* a gain is one by more than best * threshold, */
+    bool absolute;           /* or by more than threshold */
+    double least_cut;        /* a cut of a rate by no more than this is not made */
 };
 
 /* What plateau keeps between epochs. */
-struct rn_plateau { double best; bool any; int64_t bad, cuts; };
+struct rn_plateau { double best; bool any; int64_t bad, cuts, cooldown; };
 
 /* Rate of a parameter group whose peak rate is `hi`.  step, epoch: from 0, since the start of
  * training. */
@@ -38,7 +43,7 @@ double rn_schedule_lr(const struct rn_schedule *s, double hi, int64_t step, int6
                       const struct rn_plateau *p);
 /* Momentum (AdamW: beta1) of this step. */
 double rn_schedule_momentum(const struct rn_schedule *s, double momentum, int64_t step);
-/* One epoch's validation loss. */
-void rn_plateau_update(struct rn_plateau *p, const struct rn_schedule *s, double val_loss);
+/* One epoch's validation loss or accuracy. */
+void rn_plateau_update(struct rn_plateau *p, const struct rn_schedule *s, double value);
 
 #endif /* RN_SCHEDULE_H */

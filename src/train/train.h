@@ -27,6 +27,7 @@ struct rn_train_config {
     int64_t limit_train, limit_val; /* the first so many in file order; 0: all */
     bool shuffle;
     struct rn_augment augment;
+    struct rn_progressive progressive; /* sizes of training images; validation is of image_size */
     double mean[3], std[3];
     int workers;
 
@@ -37,6 +38,7 @@ struct rn_train_config {
     int parts;         /* parts a step: gradients are accumulated over them (A25) */
     int val_batch;
     bool checkpoint_activations; /* rn_net_config.checkpoint: no effect on bits */
+    bool freeze_bn;    /* rn_net_config.freeze_bn */
     int64_t epochs;    /* total */
     int64_t max_steps; /* total; < 0: no limit */
 
@@ -47,6 +49,8 @@ struct rn_train_config {
     double weight_decay;
     struct rn_optional norm_decay, bias_decay, bias_lr; /* else weight_decay and lr or head_lr */
     bool nesterov;
+    double clip;         /* the largest norm of the gradients (A25); 0: any */
+    const char *freeze;  /* beginnings of names, separated by commas, of parameters that stay; NULL: none */
     struct rn_schedule schedule; /* steps_per_epoch is filled in by rn_trainer_create */
     double smoothing;
     bool average;            /* keep an average of the weights (A28); it is what is validated, */
@@ -56,6 +60,7 @@ struct rn_train_config {
     uint64_t seed;
 
     bool hash_steps;          /* hash the weights after every step, not only the first 20 */
+    bool hash_none;           /* not even after those */
     int64_t checkpoint_every; /* steps; 0: at epochs' ends only */
 
     const char *numerics;     /* "fp32" */
@@ -70,6 +75,9 @@ struct rn_trainer;
 
 /* RN_EUSAGE for settings that contradict each other or the data. */
 rn_status rn_train_config_check(const struct rn_train_config *config);
+/* The loaders of a run's batches: in an epoch's order and augmented; and those that validate. */
+struct rn_loader_config rn_train_loader(const struct rn_train_config *config);
+struct rn_loader_config rn_val_loader(const struct rn_train_config *config);
 /* Validates, creates net, loaders and optimiser state; weights are those of the seed
  * (rn_net_init). */
 rn_status rn_trainer_create(struct rn_trainer **t, const struct rn_train_config *config,
@@ -146,7 +154,8 @@ struct rn_observer {
     rn_stop_fn *stop;
 };
 /* Steps and epochs until done, with checkpoints at epochs' ends, every checkpoint_every steps,
- * at the end and when stopped (RN_EINTR).  RN_EFAIL leaves the last good state in NAME_last.pth.
+ * at the end and when stopped (RN_EINTR).  RN_EFAIL, and RN_EINPUT for a file of the data set that changed or is
+ * gone, leave the last good state in NAME_last.pth.
  * run may be NULL; any function of the observer may be NULL. */
 rn_status rn_train(struct rn_trainer *t, struct rn_run *run, const struct rn_observer *o);
 
@@ -180,6 +189,11 @@ int64_t rn_checkpoint_int(const struct rn_checkpoint *c, const char *key, int64_
 const char *rn_checkpoint_foreign(const struct rn_checkpoint *c);
 /* For rn_arch_from_shapes; arg is the struct rn_checkpoint. */
 int rn_checkpoint_shape(void *arg, const char *name, int64_t dims[8]);
+
+/* RN_EINPUT with both lists where the file's class names are not the data's, one for one; a file without names is
+ * taken at its word.  others_too: entirely or partly other classes are fine, only the same in another order are
+ * not. */
+rn_status rn_check_classes(const struct rn_checkpoint *c, const struct rn_dataset *d, bool others_too);
 
 /* All parameters and buffers of the net from the file.  Everything is checked before anything
  * changes: RN_EINPUT lists every missing, unknown and misshapen tensor, or names the first value

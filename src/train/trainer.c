@@ -3,6 +3,7 @@
  * or, when a number in it is not finite, not at all (A7).
  */
 #include "train/trainer.h"
+#include "base/marks.h"
 #include "base/mem.h"
 #include "base/real.h"
 #include "base/threads.h"
@@ -27,30 +28,32 @@ rn_status rn_train_config_check(const struct rn_train_config *c)
         return rn_fail(RN_EUSAGE, "batch sizes, parts and epochs must be positive");
     if (c->average && !(c->average_decay >= 0 && c->average_decay < 1))
         return rn_fail(RN_EUSAGE, "the decay of the average of weights lies from 0 to below 1");
+    if (!(c->clip >= 0)) return rn_fail(RN_EUSAGE, "the largest norm of the gradients must be positive");
     if (c->schedule.kind == RN_ONE_CYCLE && c->schedule.warmup)
         return rn_fail(RN_EUSAGE, "the one-cycle schedule has its own warm-up: lr-warmup-epochs "
                                   "must be 0");
     return RN_OK;
 }
 
-static struct rn_loader_config train_loader(const struct rn_train_config *c)
+struct rn_loader_config rn_train_loader(const struct rn_train_config *c)
 {
     struct rn_loader_config l = { .set = c->data, .split = &c->data->train, .limit = c->limit_train,
                                   .batch = c->batch, .shuffle = c->shuffle, .augment = c->augment,
-                                  .seed = c->seed, .workers = c->workers };
+                                  .progressive = c->progressive, .seed = c->seed, .workers = c->workers };
     memcpy(l.mean, c->mean, sizeof l.mean);
     memcpy(l.std, c->std, sizeof l.std);
     return l;
 }
 
-static struct rn_loader_config val_loader(const struct rn_train_config *c)
+struct rn_loader_config rn_val_loader(const struct rn_train_config *c)
 {
-    struct rn_loader_config l = train_loader(c);
+    struct rn_loader_config l = rn_train_loader(c);
     l.split = &c->data->val;
     l.limit = c->limit_val;
     l.batch = c->val_batch;
     l.shuffle = false;
     l.augment = (struct rn_augment){0};
+    l.progressive = (struct rn_progressive){0};
     return l;
 }
 
@@ -59,7 +62,7 @@ static struct rn_loader_config val_loader(const struct rn_train_config *c)
 static rn_status size_up(struct rn_trainer *t, struct rn_net_config *n)
 {
     const struct rn_train_config *c = &t->c;
-    const struct rn_loader_config train = train_loader(c), val = val_loader(c);
+    const struct rn_loader_config train = rn_train_loader(c), val = rn_val_loader(c);
     struct rn_loader_size a, b;
     rn_status status = rn_loader_measure(&a, &train);
     if (status || (status = rn_loader_measure(&b, &val))) return status;
@@ -72,7 +75,7 @@ static rn_status size_up(struct rn_trainer *t, struct rn_net_config *n)
     *n = (struct rn_net_config){ .arch = c->arch, .image_size = c->image_size,
                                  .upsample = c->upsample, .batch = (int)RN_MIN(c->batch, a.count),
                                  .eval_batch = (int)RN_MIN(c->val_batch, b.count),
-                                 .checkpoint = c->checkpoint_activations,
+                                 .checkpoint = c->checkpoint_activations, .freeze_bn = c->freeze_bn,
                                  .beside_arrays = (c->optimizer == RN_ADAMW ? 2 : 1) + (c->parts > 1) +
                                                   c->average,
                                  .beside_bytes = a.bytes + b.bytes };
@@ -81,9 +84,18 @@ static rn_status size_up(struct rn_trainer *t, struct rn_net_config *n)
 
 static rn_status create_loaders(struct rn_trainer *t)
 {
-    const struct rn_loader_config train = train_loader(&t->c), val = val_loader(&t->c);
+    const struct rn_loader_config train = rn_train_loader(&t->c), val = rn_val_loader(&t->c);
     rn_status status = rn_loader_create(&t->train, &train);
     return status ? status : rn_loader_create(&t->val, &val);
+}
+
+/* That the net can be planned for every size that training will ask for: better refused now than then. */
+static rn_status try_sizes(struct rn_trainer *t)
+{
+    const struct rn_progressive *p = &t->c.progressive;
+    rn_status status = RN_OK;
+    for (int i = 0; !status && i < p->parts; i++) status = rn_net_resize(t->net, p->part[i].side);
+    return status ? status : rn_net_resize(t->net, t->c.image_size);
 }
 
 /* Memory of a step beside the net's: host results, and with several parts what a step may roll
@@ -123,10 +135,12 @@ rn_status rn_trainer_create(struct rn_trainer **out, const struct rn_train_confi
     struct rn_net_config n;
     if ((status = size_up(t, &n))) goto fail;
     if ((status = rn_net_create(&t->net, &n, ops, dev))) goto fail;
+    if ((status = try_sizes(t))) goto fail;
     if ((status = create_loaders(t))) goto fail;
     if ((status = rn_optimizer_create(&t->opt, &t->c, t->net))) goto fail;
     if ((status = create_scratch(t))) goto fail;
     rn_net_init(t->net, config->seed);
+    if (config->clip > 0 && (status = rn_clip_create(&t->clip, &t->c, t->net))) goto fail;
     if (config->average && (status = rn_average_create(&t->average, t->net))) goto fail;
     *out = t;
     return RN_OK;
@@ -143,6 +157,7 @@ void rn_trainer_free(struct rn_trainer *t)
         t->ops->release(t->dev, t->buffers);
     }
     rn_average_free(&t->average);
+    rn_clip_free(&t->clip);
     rn_optimizer_free(&t->opt);
     rn_net_free(t->net);
     rn_loader_free(t->train);
@@ -214,7 +229,7 @@ static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int to
 /* All parts of a step: on success *gradients are the step's and the running statistics have
  * moved; on failure nothing has (A7, A25). */
 static rn_status run_parts(struct rn_trainer *t, int total, struct part_results *r,
-                           const float **gradients)
+                           float **gradients)
 {
     size_t count = rn_net_trainable_count(t->net),
            buffers = rn_net_buffer_count(t->net) * sizeof(float);
@@ -280,7 +295,7 @@ static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, 
         .correct = s->correct,
         .mean_loss = s->loss_sum / (double)s->images,
         .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
-        .hashed = t->c.hash_steps || s->step <= t->resumed_at + RN_HASHED_STEPS,
+        .hashed = t->c.hash_steps || (!t->c.hash_none && s->step <= t->resumed_at + RN_HASHED_STEPS),
     };
     if (out->hashed) out->hash = rn_net_hash(t->net);
 }
@@ -289,16 +304,20 @@ static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
 {
     int64_t whole = (int64_t)t->c.batch * t->c.parts, before = t->s.step_in_epoch * whole;
     struct part_results r = {0};
-    const float *gradients;
+    float *gradients;
     double start = rn_seconds();
     rn_status status = RN_OK;
-    if (!t->begun)
+    if (!t->begun) {
         status = rn_loader_begin(t->train, (uint32_t)t->s.epoch, t->s.step_in_epoch * t->c.parts);
+        int side = rn_progressive_side(&t->c.progressive, t->s.epoch, t->c.image_size);
+        if (!status) status = rn_net_resize(t->net, side);
+    }
     if (status) return status;
     t->begun = false; /* stays so when the step fails: the loader has moved on */
     if ((status = run_parts(t, (int)RN_MIN(whole, t->count - before), &r, &gradients)))
         return status;
     struct rn_rates rates = rn_trainer_rates(t);
+    if (t->clip.net) rn_clip_gradients(&t->clip, gradients);
     rn_optimizer_update(&t->opt, gradients, &rates);
     if (!t->ops->finite(t->dev, rn_net_weights(t->net), rn_net_trainable_count(t->net))) {
         t->damaged = true;
@@ -318,7 +337,9 @@ rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out)
 {
     RN_ASSERT(!rn_trainer_epoch_pending(t));
     rn_fpmode mode = rn_fpmode_enter();
+    rn_mark_begin("step");
     rn_status status = step_once(t, out);
+    rn_mark_end();
     rn_fpmode_leave(mode);
     return status;
 }
@@ -327,8 +348,11 @@ rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out)
 rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg)
 {
     struct rn_metrics m = {0};
+    rn_status status = rn_net_resize(t->net, t->c.image_size);
+    if (status) return status;
+    t->begun = false; /* the next step sees to its own size */
     rn_average_exchange(&t->average);
-    rn_status status = rn_evaluate(&m, t->net, t->val, stop, arg);
+    status = rn_evaluate(&m, t->net, t->val, stop, arg);
     rn_average_exchange(&t->average);
     if (status == RN_EFAIL) return rn_fail_in(status, "validation");
     if (status) return status;
@@ -346,7 +370,7 @@ static bool judge_epoch(struct rn_trainer *t)
     if (best) s->best_acc = s->val_acc;
     s->bad_epochs = best ? 0 : s->bad_epochs + 1;
     if (t->c.schedule.kind == RN_PLATEAU && s->epoch >= t->c.schedule.warmup)
-        rn_plateau_update(&s->plateau, &t->c.schedule, s->val_loss);
+        rn_plateau_update(&s->plateau, &t->c.schedule, t->c.schedule.rising ? s->val_acc : s->val_loss);
     s->stopped = t->c.stop_patience > 0 && s->epoch + 1 >= t->c.stop_floor &&
                  s->bad_epochs >= t->c.stop_patience;
     return best;

@@ -21,7 +21,7 @@ struct rn_optimizer {
     size_t count;            /* floats in all */
     struct rn_group group[RN_GROUPS];
     int groups;
-    struct rn_span *span;
+    struct rn_span *span;    /* of what is not frozen */
     size_t spans;
     int64_t t;               /* updates made */
     double power1, power2;   /* beta1^t and beta2^t, running products (A10) */
@@ -35,6 +35,22 @@ void rn_optimizer_set_time(struct rn_optimizer *o, int64_t t);
 void rn_optimizer_update(struct rn_optimizer *o, const float *gradients, const struct rn_rates *r);
 int rn_optimizer_group(const struct rn_optimizer *o, const struct rn_param *p);
 const char *rn_optimizer_name(enum rn_optimizer_kind kind); /* "sgd", "adamw" */
+/* Whether the settings keep the parameter as it is. */
+bool rn_frozen(const struct rn_train_config *c, const struct rn_param *p);
+
+/* -- clipping ---------------------------------------------------------------------------------- */
+struct rn_clip {
+    const struct rn_train_config *config;
+    struct rn_net *net;  /* NULL: there is none */
+    float *tensor;       /* host: the largest gradient */
+    double *leaf;        /* its rows */
+    float *zeros;        /* device, twice as many as are shortened at a time */
+};
+rn_status rn_clip_create(struct rn_clip *c, const struct rn_train_config *config, struct rn_net *net);
+void rn_clip_free(struct rn_clip *c);
+/* Shortens all gradients, on the device, to a common norm of config->clip (A25); returns the norm they had.
+ * Those of frozen parameters do not count towards it. */
+double rn_clip_gradients(struct rn_clip *c, float *gradients);
 
 /* -- average of weights ------------------------------------------------------------------------ */
 struct rn_average {
@@ -72,6 +88,7 @@ struct rn_trainer {
     struct rn_net *net;
     struct rn_loader *train, *val;
     struct rn_optimizer opt;
+    struct rn_clip clip;
     struct rn_average average;
     struct rn_state s;
     int64_t resumed_at;             /* step at which this process began */

@@ -5,6 +5,9 @@
  *   initial  the state dict before the first step       batches  images [steps][n][3][H][W], labels
  *   first    gradients and state dict after step 1      last     state dict after the last step
  *   losses   one double a step                          val      images and labels to evaluate with
+ *
+ * With --epochs it writes `batches` and `val`, and checkpoints instead of the rest: start.pth after --warm
+ * epochs of so many steps, and last.pth after --epochs more, AdamW under a plateau with a rate for the head.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -25,6 +28,9 @@ static const struct opt rows[] = {
     { "eps", OPT_REAL, "1e-8", 0, 1, NULL, "X", "AdamW's", "Run" },
     { "weight-decay", OPT_REAL, "0.0005", 0, 1, NULL, "X", "weight decay", "Run" },
     { "label-smoothing", OPT_REAL, "0.1", 0, 1, NULL, "X", "label smoothing", "Run" },
+    { "epochs", OPT_INT, "0", 0, 100, NULL, "N", "epochs of --steps between two checkpoints", "Run" },
+    { "warm", OPT_INT, "2", 0, 100, NULL, "N", "epochs before the first of them", "Run" },
+    { "head-lr", OPT_REAL, "0.05", 0, 10, NULL, "X", "rate of fc.*", "Run" },
     { "val", OPT_INT, "64", 1, 1024, NULL, "N", "images to evaluate with", "Run" },
 };
 
@@ -148,6 +154,42 @@ static rn_status run_steps(struct rn_trainer *trainer, int steps)
     return status;
 }
 
+static rn_status run_epoch(struct rn_trainer *t)
+{
+    struct rn_step step;
+    struct rn_epoch epoch;
+    rn_status status = RN_OK;
+    while (!status && !rn_trainer_epoch_pending(t)) status = rn_trainer_step(t, &step);
+    return status ? status : rn_trainer_end_epoch(t, &epoch, NULL, NULL);
+}
+
+static rn_status save(struct rn_trainer *t, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s.pth", folder, name);
+    return rn_trainer_save(t, path);
+}
+
+static rn_status run_epochs(struct rn_trainer *t, const struct opt_set *o)
+{
+    rn_status status = RN_OK;
+    for (int64_t i = 0; !status && i < opt_int(o, "warm"); i++) status = run_epoch(t);
+    if (!status) status = save(t, "start");
+    for (int64_t i = 0; !status && i < opt_int(o, "epochs"); i++) status = run_epoch(t);
+    return status ? status : save(t, "last");
+}
+
+/* Epochs of --steps batches; whatever the losses are, the rates are cut at the ends of the second, the fourth ... */
+static void configure_epochs(struct rn_train_config *c, const struct opt_set *o)
+{
+    c->limit_train = opt_int(o, "steps") * c->batch;
+    c->limit_val = opt_int(o, "val");
+    c->epochs = opt_int(o, "warm") + opt_int(o, "epochs");
+    c->head_lr = opt_real(o, "head-lr");
+    c->schedule = (struct rn_schedule){ .kind = RN_PLATEAU, .factor = 0.025, .threshold = 1e30, .absolute = true,
+                                        .cooldown = 1, .least_cut = 1e-8 };
+}
+
 static rn_status configure(struct rn_train_config *c, const struct opt_set *o, struct rn_dataset *set)
 {
     enum rn_stem stem;
@@ -176,12 +218,13 @@ static rn_status dump(const struct opt_set *o)
     folder = o->positional[0];
     rn_status status = tool_device_open(&device, o);
     if (!status) status = rn_folder_make(folder);
-    if (!status) status = rn_dataset_open(&set, "demo", 0);
+    if (!status) status = rn_dataset_open(&set, "demo", NULL);
     if (!status) status = configure(&config, o, set);
     if (!status) status = write_batches("batches", &config, &set->train, config.batch, steps);
     if (!status) status = write_batches("val", &config, &set->val, (int)opt_int(o, "val"), 1);
+    if (!status && opt_int(o, "epochs")) configure_epochs(&config, o);
     if (!status) status = rn_trainer_create(&trainer, &config, device.ops, device.dev);
-    if (!status) status = run_steps(trainer, steps);
+    if (!status) status = config.limit_train ? run_epochs(trainer, o) : run_steps(trainer, steps);
     rn_trainer_free(trainer);
     rn_dataset_close(set);
     tool_device_close(&device);

@@ -5,7 +5,7 @@
 
 Trains a few steps with ./train under every optimiser and schedule, loads the checkpoint with
 weights_only=True into a ResNet-18 under torchvision's names (strict), compares logits on unseen images with
-those of ./evaluate, and loads optimiser and scheduler state into torch.optim.
+those of ./evaluate, with --upsample too, and loads optimiser and scheduler state into torch.optim.
 """
 import argparse
 import subprocess
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional as F
 from torch.optim import lr_scheduler as schedulers
 
 from resnet import ResNet
@@ -45,9 +46,9 @@ def train(folder, *flags):
     return next(Path(folder, "checkpoints").glob("*_last.pth"))
 
 
-def logits(checkpoint, folder):
+def logits(checkpoint, folder, *flags):
     run(f"{a.bin}/evaluate", "--checkpoint", checkpoint, "--data", "demo", "--limit", a.images, "--logits",
-        f"{folder}/logits.npy", "--quiet")
+        f"{folder}/logits.npy", "--quiet", *flags)
     run(a.dump, f"{folder}/dump", "--steps", 1, "--val", a.images)
     images = load_file(f"{folder}/dump/val.safetensors")["images"][0]
     return torch.from_numpy(np.load(f"{folder}/logits.npy")), images
@@ -60,11 +61,12 @@ def check_weights(checkpoint, folder):
     model = ResNet()
     keys = model.load_state_dict(loaded["model_state_dict"], strict=True)
     check("strict load into torchvision's names", not keys.missing_keys and not keys.unexpected_keys)
-    ours, images = logits(checkpoint, folder)
-    with torch.no_grad():
-        theirs = model.eval()(images)
-    error = float((ours - theirs).norm() / theirs.norm())
-    check("logits agree to 1e-4", ours.shape == theirs.shape and error <= 1e-4, f"{error:.1e}")
+    for name, flags, size in (("logits", (), 32), ("logits of resized images", ("--upsample", 56), 56)):
+        ours, images = logits(checkpoint, folder, *flags)
+        with torch.no_grad():
+            theirs = model.eval()(F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False))
+        error = float((ours - theirs).norm() / theirs.norm())
+        check(f"{name} agree to 1e-4", ours.shape == theirs.shape and error <= 1e-4, f"{error:.1e}")
 
 
 def check_state(name, checkpoint, make_optimizer, make_scheduler):

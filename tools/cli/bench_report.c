@@ -28,6 +28,12 @@ static double quantile(const double *sorted, int count, double q)
     return i + 1 >= count ? sorted[count - 1] : sorted[i] + (place - i) * (sorted[i + 1] - sorted[i]);
 }
 
+static int bar(const struct bench_result *r, double time)
+{
+    int i = r->max > r->min ? (int)(BENCH_BARS * (time - r->min) / (r->max - r->min)) : 0;
+    return RN_MIN(i, BENCH_BARS - 1);
+}
+
 void bench_summarise(struct bench_result *r, double *times, int count)
 {
     double sum = 0, squares = 0;
@@ -42,25 +48,32 @@ void bench_summarise(struct bench_result *r, double *times, int count)
     r->p99 = quantile(times, count, 0.99);
     r->min = times[0];
     r->max = times[count - 1];
+    memset(r->histogram, 0, sizeof r->histogram);
+    for (int i = 0; i < count; i++) r->histogram[bar(r, times[i])]++;
     r->images_per_second = 1e3 * r->batch / r->median;
 }
 
 /* -- reports -------------------------------------------------------------------------------------- */
 
 struct column { const char *key; double value; int digits; };
-#define COLUMNS 14
+#define COLUMNS 17
 
 static void columns(struct column c[COLUMNS], const struct bench_result *r)
 {
     const struct column all[COLUMNS] = {
-        { "mean_ms", r->mean, 4 }, { "median_ms", r->median, 4 }, { "std_ms", r->std, 4 },
-        { "p50_ms", r->median, 4 }, { "p90_ms", r->p90, 4 }, { "p95_ms", r->p95, 4 },
+        { "mean_ms", r->mean, 4 }, { "per_image_ms", r->mean / r->batch, 4 },
+        { "median_ms", r->median, 4 }, { "std_ms", r->std, 4 }, { "p50_ms", r->median, 4 },
+        { "p90_ms", r->p90, 4 }, { "p95_ms", r->p95, 4 },
         { "p99_ms", r->p99, 4 }, { "min_ms", r->min, 4 }, { "max_ms", r->max, 4 },
         { "images_per_second", r->images_per_second, 3 }, { "gflops", r->gflops, 3 },
-        { "peak_gflops_measured", r->peak_gflops, 1 }, { "peak_rss_mb", r->rss, 1 }, { NULL, 0, 0 },
+        { "peak_gflops_measured", r->peak_gflops, 1 }, { "peak_rss_mb", r->rss, 1 },
+        { "host_growth_mb", r->growth, 2 }, { "arena_mb", r->arena, 2 }, { NULL, 0, 0 },
     };
     memcpy(c, all, sizeof all);
 }
+
+/* Memory that the system does not tell is below 0. */
+static bool known(const struct column *c) { return c->value >= 0; }
 
 int bench_knee(const struct bench_result *r, int count)
 {
@@ -84,11 +97,18 @@ void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct ben
         columns(c, &r[i]);
         for (int k = 0; c[k].key; k++) {
             rn_text_add(t, ", \"%s\": ", c[k].key);
-            rn_text_fixed(t, c[k].value, c[k].digits);
+            if (known(&c[k])) rn_text_fixed(t, c[k].value, c[k].digits);
+            else rn_text_add(t, "null");
         }
-        rn_text_add(t, "}");
+        rn_text_add(t, ", \"histogram\": [");
+        for (int k = 0; k < BENCH_BARS; k++) rn_text_add(t, "%s%d", k ? ", " : "", r[i].histogram[k]);
+        rn_text_add(t, "]}");
     }
-    rn_text_add(t, "\n], \"knee_batch\": %d}\n", bench_knee(r, count));
+    rn_text_add(t, "\n], \"knee_batch\": %d,\n\"stem\": \"%s\", \"num_classes\": %d, \"warmup\": %d, \"runs\": %d, "
+                "\"input\": ", bench_knee(r, count), opt_text(o, "stem"), (int)opt_int(o, "num-classes"),
+                (int)opt_int(o, "warmup"), (int)opt_int(o, "runs"));
+    rn_text_json(t, opt_switch(o, "data-free") ? "synthetic" : opt_text(o, "data"));
+    rn_text_add(t, "}\n");
 }
 
 static void add_csv(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count)
@@ -104,7 +124,7 @@ static void add_csv(struct rn_text *t, const struct opt_set *o, const struct ben
         columns(c, &r[i]);
         for (int k = 0; c[k].key; k++) {
             rn_text_add(t, ",");
-            rn_text_fixed(t, c[k].value, c[k].digits);
+            if (known(&c[k])) rn_text_fixed(t, c[k].value, c[k].digits);
         }
     }
     rn_text_add(t, "\n");
@@ -113,23 +133,25 @@ static void add_csv(struct rn_text *t, const struct opt_set *o, const struct ben
 void bench_add_title(struct rn_text *t, const struct opt_set *o)
 {
     rn_text_add(t, "%s, %s, %s stem, %dx%d, %d classes, %s, %d threads, %s; milliseconds of %d calls after %d\n"
-                "%6s %9s %9s %8s %9s %9s %9s %9s %9s %10s %8s %8s %8s\n",
+                "%6s %10s %10s %9s %8s %9s %9s %9s %9s %9s %9s %8s %8s %8s\n",
                 opt_text(o, "mode"), opt_text(o, "arch"), opt_text(o, "stem"), (int)opt_int(o, "image-size"),
                 (int)opt_int(o, "image-size"), (int)opt_int(o, "num-classes"), opt_text(o, "numerics"),
                 (int)opt_int(o, "threads"), opt_switch(o, "data-free") ? "synthetic input" : opt_text(o, "data"),
-                (int)opt_int(o, "runs"), (int)opt_int(o, "warmup"), "batch", "mean", "median", "std", "p90", "p95",
-                "p99", "min", "max", "images/s", "GFLOP/s", "of peak", "peak MB");
+                (int)opt_int(o, "runs"), (int)opt_int(o, "warmup"), "batch", "mean", "per image", "images/s", "std",
+                "p50", "p90", "p95", "p99", "min", "max", "GFLOP/s", "of peak", "peak MB");
 }
 
 void bench_add_row(struct rn_text *t, const struct bench_result *r)
 {
-    const double ms[] = { r->mean, r->median, r->std, r->p90, r->p95, r->p99, r->min, r->max };
+    const struct { double value; int width, digits; } cell[] = {
+        { r->mean, 10, 3 }, { r->mean / r->batch, 10, 3 }, { r->images_per_second, 9, 1 }, { r->std, 8, 3 },
+        { r->median, 9, 3 }, { r->p90, 9, 3 }, { r->p95, 9, 3 }, { r->p99, 9, 3 }, { r->min, 9, 3 },
+        { r->max, 9, 3 }, { r->gflops, 8, 1 },
+    };
     char text[RN_NUMBER_CHARS];
     rn_text_add(t, "%6d", r->batch);
-    for (size_t i = 0; i < RN_COUNT(ms); i++)
-        rn_text_add(t, " %*s", i == 2 ? 8 : 9, rn_fixed_text(text, ms[i], 3));
-    rn_text_add(t, " %10s", rn_fixed_text(text, r->images_per_second, 1));
-    rn_text_add(t, " %8s", rn_fixed_text(text, r->gflops, 1));
+    for (size_t i = 0; i < RN_COUNT(cell); i++)
+        rn_text_add(t, " %*s", cell[i].width, rn_fixed_text(text, cell[i].value, cell[i].digits));
     if (r->peak_gflops > 0) rn_text_add(t, " %6s %%", rn_fixed_text(text, 100 * r->gflops / r->peak_gflops, 1));
     else rn_text_add(t, " %8s", "-");
     rn_text_add(t, " %8s\n", rn_fixed_text(text, r->rss, 1));

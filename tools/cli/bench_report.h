@@ -7,13 +7,16 @@
 #include "base/text.h"
 
 #define BENCH_SIZES 64 /* results at most */
+#define BENCH_BARS 20  /* of the histogram */
 
-/* One batch size; times in milliseconds, rss in MB of 2^20 bytes. */
+/* One batch size; times in milliseconds, memory in MB of 2^20 bytes: rss is the process's peak, growth what
+ * the calls added to what it had before the first of them (below 0: not known), arena the net's one block. */
 struct bench_result {
     int batch;
     char isa[16];
     double mean, median, std, p90, p95, p99, min, max;
-    double images_per_second, gflops, peak_gflops, rss;
+    double images_per_second, gflops, peak_gflops, rss, growth, arena;
+    int histogram[BENCH_BARS]; /* calls in each of as many equal parts from min to max */
 };
 
 /* Fills in what follows from r->batch and the times of single calls, which it sorts: the quantile q of n times

@@ -1,7 +1,5 @@
-/* evaluate_report.c - accuracy, per-class scores, calibration and screening, as text and as JSON. */
+/* evaluate_report.c - accuracy, per-class scores and calibration, as text and as JSON. */
 #include "tools/cli/evaluate_report.h"
-
-#include "base/math.h"
 
 #include <inttypes.h>
 
@@ -11,8 +9,6 @@ double tool_percent(int64_t part, int64_t whole)
 {
     return whole ? 100.0 * (double)part / (double)whole : 0;
 }
-
-double tool_probability(double margin) { return 1 / (1 + rn_exp(-margin)); }
 
 static double rate(const struct rn_metrics *m) { return m->seconds > 0 ? (double)m->count / m->seconds : 0; }
 
@@ -32,13 +28,6 @@ static void add_word(struct rn_text *t, const char *before, const char *key, con
 {
     rn_text_add(t, "%s\"%s\": ", before, key);
     rn_text_json(t, word);
-}
-
-/* A ratio of counts, null where there is nothing below the line. */
-static void add_ratio(struct rn_text *t, const char *key, int64_t part, int64_t whole)
-{
-    if (whole) add_number(t, ",\n  ", key, (double)part / (double)whole);
-    else rn_text_add(t, ",\n  \"%s\": null", key);
 }
 
 static void add_confusion_json(struct rn_text *t, const struct tool_evaluation *e)
@@ -97,22 +86,6 @@ static void add_calibration_json(struct rn_text *t, const struct tool_evaluation
     rn_text_add(t, "\n  ]");
 }
 
-static void add_screening_json(struct rn_text *t, const struct tool_evaluation *e)
-{
-    const struct tool_screening *s = e->screening;
-    const struct rn_decisions *d = &s->counts;
-    add_word(t, ",\n  ", "positive_class", e->names[s->positive_class]);
-    add_ratio(t, "sensitivity", d->true_positive, d->true_positive + d->false_negative);
-    add_ratio(t, "specificity", d->true_negative, d->true_negative + d->false_positive);
-    if (s->auc_known) add_number(t, ",\n  ", "auc", s->auc);
-    else rn_text_add(t, ",\n  \"auc\": null");
-    add_number(t, ",\n  ", "threshold", s->threshold);
-    add_number(t, ",\n  ", "threshold_margin", d->threshold);
-    rn_text_add(t, ",\n  \"true_positives\": %" PRId64 ", \"false_negatives\": %" PRId64
-                ", \"true_negatives\": %" PRId64 ", \"false_positives\": %" PRId64, d->true_positive,
-                d->false_negative, d->true_negative, d->false_positive);
-}
-
 void tool_net_json(struct rn_text *t, const char *arch, const char *stem, const char *numerics)
 {
     add_word(t, "  ", "arch", arch);
@@ -126,9 +99,11 @@ void tool_evaluation_json(struct rn_text *t, const struct tool_evaluation *e)
     tool_net_json(t, e->arch, e->stem, e->numerics);
     add_word(t, ",\n  ", "data", e->data);
     add_word(t, ",\n  ", "split", e->split);
-    rn_text_add(t, ",\n  \"folded\": %s", e->folded ? "true" : "false");
+    rn_text_add(t, ",\n  \"weights_hash\": \"%016" PRIx64 "\",\n  \"folded\": %s", e->weights_hash,
+                e->folded ? "true" : "false");
     add_word(t, ",\n  ", "tta", m->flip ? "flip" : "none");
-    rn_text_add(t, ",\n  \"count\": %" PRId64 ",\n  \"correct\": %" PRId64, m->count, m->correct);
+    rn_text_add(t, ",\n  \"skipped_images\": %" PRId64 ",\n  \"count\": %" PRId64 ",\n  \"correct\": %" PRId64,
+                e->skipped, m->count, m->correct);
     add_number(t, ",\n  ", "top1", tool_percent(m->correct, m->count));
     add_number(t, ",\n  ", "top5", tool_percent(m->correct5, m->count));
     add_number(t, ",\n  ", "loss", m->loss);
@@ -143,33 +118,7 @@ void tool_evaluation_json(struct rn_text *t, const struct tool_evaluation *e)
     add_confusion_json(t, e);
     add_classes_json(t, e);
     add_calibration_json(t, e);
-    if (e->screening) add_screening_json(t, e);
-}
-
-/* -- CSV --------------------------------------------------------------------------------------- */
-
-/* A ratio of counts; an empty field where there is nothing below the line. */
-static void add_field(struct rn_text *t, int64_t part, int64_t whole)
-{
-    rn_text_add(t, ",");
-    if (whole) rn_text_number(t, (double)part / (double)whole);
-}
-
-void tool_roc_csv(struct rn_text *t, const struct rn_leaning *ranked, int64_t count)
-{
-    struct rn_decisions d = rn_decide_none(ranked, count);
-    const int64_t positive = d.false_negative, negative = d.true_negative;
-    rn_text_add(t, "threshold,threshold_margin,true_positives,false_positives,sensitivity,specificity\n");
-    for (int64_t i = 0;; i = rn_decide_next(&d, ranked, i, count)) {
-        rn_text_number(t, tool_probability(d.threshold));
-        rn_text_add(t, ",");
-        rn_text_number(t, d.threshold);
-        rn_text_add(t, ",%" PRId64 ",%" PRId64, d.true_positive, d.false_positive);
-        add_field(t, d.true_positive, positive);
-        add_field(t, d.true_negative, negative);
-        rn_text_add(t, "\n");
-        if (i == count) return;
-    }
+    if (e->classes == 2) tool_screening_json(t, e);
 }
 
 /* -- text -------------------------------------------------------------------------------------- */
@@ -184,8 +133,10 @@ static void add_share(struct rn_text *t, double share)
 static void add_totals(struct rn_text *t, const struct tool_evaluation *e)
 {
     const struct rn_metrics *m = &e->m;
-    rn_text_add(t, "%s%s%s on %s, %s: %" PRId64 " images\ntop-1 ", e->arch, e->folded ? ", folded," : "",
+    rn_text_add(t, "%s%s%s on %s, %s: %" PRId64 " images", e->arch, e->folded ? ", folded," : "",
                 m->flip ? ", with mirror images," : "", e->data, e->split, m->count);
+    if (e->skipped) rn_text_add(t, " (%" PRId64 " files of the data could not be used)", e->skipped);
+    rn_text_add(t, "\ntop-1 ");
     rn_text_fixed(t, tool_percent(m->correct, m->count), 2);
     rn_text_add(t, " %% (%" PRId64 " correct)  top-5 ", m->correct);
     rn_text_fixed(t, tool_percent(m->correct5, m->count), 2);
@@ -241,28 +192,6 @@ static void add_calibration(struct rn_text *t, const struct tool_evaluation *e)
     }
 }
 
-/* "98.25 %", or a dash where there is nothing below the line. */
-static void add_percent(struct rn_text *t, const char *name, int64_t part, int64_t whole)
-{
-    char text[RN_NUMBER_CHARS];
-    rn_text_add(t, "%s %s%s", name, whole ? rn_fixed_text(text, tool_percent(part, whole), 2) : "-",
-                whole ? " %" : "");
-}
-
-static void add_screening(struct rn_text *t, const struct tool_evaluation *e)
-{
-    const struct tool_screening *s = e->screening;
-    const struct rn_decisions *d = &s->counts;
-    char text[RN_NUMBER_CHARS];
-    rn_text_add(t, "\nlooking for \"%s\", from probability %s on:\n", e->names[s->positive_class],
-                rn_number_text(text, s->threshold));
-    add_percent(t, "sensitivity", d->true_positive, d->true_positive + d->false_negative);
-    add_percent(t, "  specificity", d->true_negative, d->true_negative + d->false_positive);
-    rn_text_add(t, "  AUC %s\ntrue positives %" PRId64 "  false negatives %" PRId64 "  true negatives %" PRId64
-                "  false positives %" PRId64 "\n", s->auc_known ? rn_fixed_text(text, s->auc, 5) : "-",
-                d->true_positive, d->false_negative, d->true_negative, d->false_positive);
-}
-
 static void add_confusion(struct rn_text *t, const struct tool_evaluation *e)
 {
     rn_text_add(t, "\nconfusion: a row for each label, a column for each answer\n     ");
@@ -279,7 +208,7 @@ void tool_evaluation_text(struct rn_text *t, const struct tool_evaluation *e)
 {
     add_totals(t, e);
     add_classes(t, e);
-    if (e->screening) add_screening(t, e);
+    if (e->classes == 2) tool_screening_text(t, e);
     add_calibration(t, e);
     if (e->classes <= WIDE_TABLE) add_confusion(t, e);
 }

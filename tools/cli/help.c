@@ -2,6 +2,7 @@
 #include "tools/cli/plot.h"
 #include "tools/cli/private.h"
 
+#include "data/image.h"
 #include "include/resnet.h"
 
 #include <stdio.h>
@@ -22,11 +23,25 @@ static const struct { const char *program, *line; } example[] = {
     { "evaluate", "./evaluate --checkpoint resnet18.pth --stem cifar --data cifar10:DIR --json" },
     { "evaluate", "./evaluate --checkpoint resnet18.pth --data cifar10:DIR --tta flip --confusion matrix.png" },
     { "evaluate", "./evaluate --checkpoint resnet18.pth --size      parameters, bytes, layers" },
+    { "evaluate", "./evaluate --checkpoint net.pth --data folder:DIR --split test --target-sensitivity 0.98" },
+    { "evaluate", "./evaluate --checkpoint net.pth --predict cat.jpg dog.png" },
     { "bench", "./bench --data-free                             latency: batch 1, 10 calls to warm up, 100 timed" },
     { "bench", "./bench --mode infer --batch-sizes 1,8,32 --data-free --csv speed.csv" },
     { "bench", "./bench --mode train --stem cifar --image-size 32 --num-classes 10 --batch-sizes 128" },
+    { "train", "./train --preset exp1 --profile                tables and a trace of the first 20 steps" },
+    { "profile", "./profile --steps 5                            tables, and a trace for ui.perfetto.dev" },
+    { "profile", "./profile --data cifar10:DIR --stem cifar --batch-size 128 --group-by-shape --name cifar" },
+    { "profile", "./profile --mode infer --arch resnet50 --memory" },
+    { "report", "./report runs/demo                             report.html, .md and .txt in the folder" },
+    { "report", "./report runs/demo --no-measure                only what the folder holds" },
+    { "report", "./report runs/first runs/second --output both  two runs side by side" },
     { "convert", "./convert resnet18.pth resnet18.safetensors" },
     { "convert", "./convert --list resnet18.pth" },
+    { "convert", "./convert --images cifar10:DIR photos --classes cat,dog --limit 1000 --size 96" },
+    { "characterize", "./characterize                                counts, memory, fusions, a projection" },
+    { "characterize", "./characterize --arch resnet50 --graph        every operation with its shape" },
+    { "characterize", "./characterize --convention fvcore            why another tool's number differs" },
+    { "characterize", "./characterize --hardware nvidia-h100-sxm --precision bf16 --report runs/resnet18" },
     { "conform", "./conform --grad                              every gradient against differences" },
     { "conform", "./conform --write-golden pack && ./conform --check-golden pack --backend ./mine.so" },
 };
@@ -145,12 +160,11 @@ void opt_print_version(const struct opt_set *o)
     printf("\nnumerics         ");
     print_abilities(o, "numerics");
     printf("\nbackends          ref cpu\n"
-           "libjpeg-turbo     not built in\n"
-           "libpng            not built in\n"
+           "pictures          %s\n"
            "cairo             %s\n"
            "MPI               not built in\n"
            "CUDA              not built in\n",
-           tool_plot_available() ? "found" : "not found");
+           rn_image_libraries(), tool_plot_available() ? "found" : "not found");
 }
 
 /* Output that did not reach its place is a failure too: a full disk shows here first. */

@@ -35,13 +35,14 @@ struct opt {
 };
 
 #define OPT_LIMIT 128
+#define OPT_WORDS 256
 struct opt_set {
     const char *program, *summary;  /* "train", "trains, fine-tunes, resumes a ResNet" */
     const struct opt *row[OPT_LIMIT];
     size_t rows;
     char *value[OPT_LIMIT];         /* text in force, owned; NULL: unset */
     enum opt_source source[OPT_LIMIT];
-    char *positional[8];            /* owned */
+    char *positional[OPT_WORDS];    /* owned */
     int positionals, max_positionals;
 };
 

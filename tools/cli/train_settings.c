@@ -1,128 +1,20 @@
 /*
- * train_settings.c - the flags of ./train and what they mean.  Every setting that decides a run's
- * bits ends up explicit in the table, so that args.conf and checkpoints hold the whole run.
+ * train_settings.c - what the flags of ./train mean (train_rows.c has their table).  Every setting that
+ * decides a run's bits ends up explicit in the table, so that args.conf and checkpoints hold the whole run.
  */
 #include "tools/cli/train_settings.h"
 
+#include "tools/cli/data.h"
 #include "tools/cli/private.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "io/bytes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#define BIG 1e9
-#define G_DATA "Data"
-#define G_TRAIN "Training"
-#define G_OPT "Optimiser and schedule"
-#define G_RUN "Run"
-
-const struct opt tool_train_rows[] = {
-    { "preset", OPT_TEXT, NULL, 0, 0, NULL, "NAME", "settings of tools/presets/NAME.conf", G_RUN },
-    { "config", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "settings, `key = value` a line", G_RUN },
-    { "data", OPT_TEXT, "demo", 0, 0, NULL, "WHAT", "demo[:SIZE], cifar10:DIR or fashion-mnist:DIR",
-      G_DATA },
-    { "mean", OPT_REALS, NULL, -100, 100, NULL, "a,b,c", "of pixels in 0...1; default: the data's",
-      G_DATA },
-    { "std", OPT_REALS, NULL, 1e-6, 100, NULL, "a,b,c", "likewise", G_DATA },
-    { "augment", OPT_TEXT, NULL, 0, 0, NULL, "LIST",
-      "none, or of crop:4 (crop:4:reflect) and flip (altflip); default: demo none, else crop:4,flip",
-      G_DATA },
-    { "shuffle", OPT_SWITCH, "true", 0, 0, NULL, NULL, "--no-shuffle keeps the file order",
-      G_DATA },
-    { "limit-train", OPT_INT, "0", 0, BIG, NULL, "N", "the first N images in file order; 0: all",
-      G_DATA },
-    { "limit-val", OPT_INT, "0", 0, BIG, NULL, "N", "likewise", G_DATA },
-    { "workers", OPT_INT, "1", 0, 64, NULL, "N", "threads that prepare batches ahead", G_DATA },
-    { "weights", OPT_TEXT, NULL, 0, 0, NULL, "FILE",
-      "start from these; a head of other classes is new", G_TRAIN },
-    { "epochs", OPT_INT, NULL, 1, 1e6, NULL, "N", "in all; default: demo 5, else 30", G_TRAIN },
-    { "max-steps", OPT_INT, NULL, 0, BIG, NULL, "N", "stop after step N, counted from the start",
-      G_TRAIN },
-    { "batch-size", OPT_INT, NULL, 1, 65536, NULL, "N", "default: demo 64, else 128", G_TRAIN },
-    { "grad-accum-steps", OPT_INT, "1", 1, 1024, NULL, "N", "batches whose gradients make one step",
-      G_TRAIN },
-    { "val-batch-size", OPT_INT, "64", 1, 65536, NULL, "N", "changes no result", G_TRAIN },
-    { "checkpoint-activations", OPT_SWITCH, NULL, 0, 0, NULL, NULL,
-      "less memory: blocks run forward twice; same bits", G_TRAIN },
-    { "label-smoothing", OPT_REAL, "0", 0, 0.999, NULL, "X", "of the training loss", G_TRAIN },
-    { "early-stop-patience", OPT_INT, "0", 0, 1e6, NULL, "N",
-      "epochs without a better val_acc; 0: never", G_TRAIN },
-    { "early-stop-floor", OPT_INT, "0", 0, 1e6, NULL, "N", "epochs before which it never stops",
-      G_TRAIN },
-    { "target-acc", OPT_REAL, NULL, 0, 100, NULL, "X",
-      "percent; missing it is exit 5 when given as a flag", G_TRAIN },
-    { "seed", OPT_INT, "42", 0, 9007199254740992.0, NULL, "N", "of weights, order and augmentation",
-      G_TRAIN },
-    { "model-ema", OPT_SWITCH, NULL, 0, 0, NULL, NULL,
-      "average the weights; the average is validated and stored", G_TRAIN },
-    { "model-ema-decay", OPT_REAL, NULL, 0, 0.9999999, NULL, "X", "of the average; default 0.999",
-      G_TRAIN },
-    { "model-ema-steps", OPT_INT, NULL, 1, 1e6, NULL, "N", "it moves every N steps; default 1",
-      G_TRAIN },
-    { "amp", OPT_CHOICE, "off", 0, 0, "off|bf16|fp16", NULL,
-      "mixed precision: bf16 is --numerics bf16, fp16 needs a GPU", G_TRAIN },
-    { "opt", OPT_CHOICE, "sgd", 0, 0, "sgd|adamw", NULL, "optimiser", G_OPT },
-    { "lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "peak rate; default: sgd 0.1 (demo 0.02), adamw 0.001", G_OPT },
-    { "head-lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "of fc.*; default: lr", G_OPT },
-    { "bias-lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "of all biases; default: lr, head-lr", G_OPT },
-    { "momentum", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of sgd, unless one-cycle moves it",
-      G_OPT },
-    { "nesterov", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "Nesterov's momentum", G_OPT },
-    { "beta1", OPT_REAL, "0.9", 0, 0.9999, NULL, "X", "of adamw, unless one-cycle moves it",
-      G_OPT },
-    { "beta2", OPT_REAL, "0.999", 0, 0.999999, NULL, "X", "of adamw", G_OPT },
-    { "opt-eps", OPT_REAL, "1e-8", 1e-30, 1, NULL, "X", "of adamw", G_OPT },
-    { "weight-decay", OPT_REAL, NULL, 0, 1e6, NULL, "X", "default: sgd 0.0005, adamw 0.01", G_OPT },
-    { "norm-weight-decay", OPT_REAL, NULL, 0, 1e6, NULL, "X",
-      "of batch norms; default: weight-decay", G_OPT },
-    { "bias-weight-decay", OPT_REAL, NULL, 0, 1e6, NULL, "X",
-      "of all biases, also of norms; default: the others'", G_OPT },
-    { "lr-scheduler", OPT_CHOICE, NULL, 0, 0, "cosine|plateau|step|onecycle|constant", NULL,
-      "default: demo onecycle, else cosine", G_OPT },
-    { "t-max", OPT_INT, NULL, 1, 1e6, NULL, "N",
-      "epochs of cosine or onecycle; default: epochs less warm-up", G_OPT },
-    { "lr-min", OPT_REAL, "0", 0, 1e30, NULL, "X", "where the cosine ends; floor of plateau",
-      G_OPT },
-    { "lr-warmup-epochs", OPT_INT, "0", 0, 1e6, NULL, "N", "linear, before the schedule", G_OPT },
-    { "lr-step-size", OPT_INT, "30", 1, 1e6, NULL, "N", "step: epochs between cuts", G_OPT },
-    { "lr-gamma", OPT_REAL, "0.1", 0, 1, NULL, "X", "step: factor of a cut", G_OPT },
-    { "lr-patience", OPT_INT, "10", 0, 1e6, NULL, "N", "plateau: epochs without a better val_loss",
-      G_OPT },
-    { "lr-factor", OPT_REAL, "0.1", 0, 0.9999, NULL, "X", "plateau: factor of a cut", G_OPT },
-    { "lr-threshold", OPT_REAL, "0.0001", 0, 1, NULL, "X", "plateau: least relative gain", G_OPT },
-    { "pct-start", OPT_REAL, "0.3", 0, 1, NULL, "X", "onecycle: share of rising steps", G_OPT },
-    { "div-factor", OPT_REAL, "25", 1, 1e9, NULL, "X", "onecycle: starts at lr / X", G_OPT },
-    { "final-div-factor", OPT_REAL, "10000", 1, 1e9, NULL, "X", "onecycle: ends at the start / X",
-      G_OPT },
-    { "cycle-momentum", OPT_SWITCH, "true", 0, 0, NULL, NULL, "onecycle: momentum falls and rises",
-      G_OPT },
-    { "base-momentum", OPT_REAL, "0.85", 0, 0.9999, NULL, "X", "onecycle: its lowest", G_OPT },
-    { "max-momentum", OPT_REAL, "0.95", 0, 0.9999, NULL, "X", "onecycle: its highest", G_OPT },
-    { "output", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "run folder; default runs/NAME, -2, -3 ...",
-      G_RUN },
-    { "overwrite", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "replace the run in --output", G_RUN },
-    { "checkpoint-name", OPT_TEXT, NULL, 0, 0, NULL, "NAME",
-      "checkpoints/NAME_best.pth, NAME_last.pth; default: the data's name", G_RUN },
-    { "csv-name", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "results.csv under this name, too", G_RUN },
-    { "tensorboard", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "leave curves for TensorBoard, too", G_RUN },
-    { "checkpoint-every", OPT_INT, "0", 0, BIG, NULL, "STEPS", "besides epochs' ends", G_RUN },
-    { "resume", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "go on from this checkpoint, with its settings",
-      G_RUN },
-    { "more-epochs", OPT_INT, NULL, 1, 1e6, NULL, "N",
-      "with --resume: N beyond those it was made for", G_RUN },
-    { "force", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "resume with other settings all the same",
-      G_RUN },
-    { "hash", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "a line a step: loss and hash of the weights",
-      G_RUN },
-    { "dry-run", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "sizes and settings; trains nothing", G_RUN },
-    { "verify-run", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "replay its first steps and compare hashes",
-      G_RUN },
-};
-const size_t tool_train_rows_count = RN_COUNT(tool_train_rows);
 
 /* -- settings ---------------------------------------------------------------------------------- */
 static bool has_row(const struct opt_set *o, const char *name)
@@ -245,12 +137,65 @@ static rn_status settle_reals(struct opt_set *o, const char *name, const double 
     return settle(o, name, text);
 }
 
+/* ReduceLROnPlateau's defaults. */
+static rn_status settle_plateau(struct opt_set *o)
+{
+    rn_status st;
+    if ((st = settle(o, "lr-mode", "min"))) return st;
+    if ((st = settle(o, "lr-threshold-mode", "rel"))) return st;
+    if ((st = settle(o, "lr-cooldown", "0"))) return st;
+    return settle(o, "lr-eps", "1e-8");
+}
+
+/* By the name or the spec of a data set, which both begin with its kind. */
+static const char *usual_augment(const char *data)
+{
+    return !strncmp(data, "demo", 4) ? "none" : !strncmp(data, "folder", 6) ? "rrc,flip" : "crop:4,flip";
+}
+
+/* Checkpoints record all settings, in UTF-8: what is not would be refused when the first of them is written. */
+static rn_status check_texts(const struct opt_set *o)
+{
+    char shown[200];
+    for (size_t i = 0; i < o->rows; i++)
+        if (o->value[i] && !rn_text_valid(o->value[i], strlen(o->value[i])))
+            return rn_fail(RN_EUSAGE, "--%s %s: is not UTF-8, as checkpoints have it", o->row[i]->name,
+                           rn_printable(shown, sizeof shown, o->value[i], strlen(o->value[i])));
+    return RN_OK;
+}
+
+rn_status tool_train_data(struct rn_dataset_options *options, struct opt_set *o)
+{
+    struct rn_augment augment;
+    rn_status st = check_texts(o);
+    if (!st) st = settle(o, "augment", usual_augment(opt_text(o, "data")));
+    if (!st) st = rn_augment_parse(&augment, opt_text(o, "augment"));
+    if (st) return st;
+    *options = (struct rn_dataset_options){
+        .image_size = (int)opt_int(o, "image-size"), .val_split = opt_real(o, "val-split"),
+        .seed = (uint64_t)opt_int(o, "seed"), .resize = (int)opt_int(o, "val-resize-size"),
+        .originals = rn_augment_has(&augment, RN_AUGMENT_RRC), .cache_bytes = tool_cache_bytes(o),
+        .strict = opt_switch(o, "strict-data"), .no_test = true,
+    };
+    return RN_OK;
+}
+
+/* What a folder was opened with. */
+static rn_status settle_folder(struct opt_set *o, const struct rn_dataset *d)
+{
+    char share[RN_NUMBER_CHARS];
+    rn_status st = settle(o, "val-split", rn_number_text(share, RN_VAL_SPLIT));
+    return st ? st : settle_number(o, "val-resize-size", rn_resize_side(d->height));
+}
+
 rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d)
 {
     bool demo = !strcmp(d->name, "demo"), sgd = !strcmp(opt_text(o, "opt"), "sgd");
+    const bool folder = !strcmp(d->name, "folder");
     rn_status st;
+    if (folder && (st = settle_folder(o, d))) return st;
     if ((st = settle(o, "stem", "imagenet"))) return st;
-    if ((st = settle(o, "augment", demo ? "none" : "crop:4,flip"))) return st;
+    if ((st = settle(o, "augment", usual_augment(d->name)))) return st;
     if ((st = settle(o, "epochs", demo ? "5" : "30"))) return st;
     if ((st = settle(o, "batch-size", demo ? "64" : "128"))) return st;
     if ((st = settle(o, "lr-scheduler", demo ? "onecycle" : "cosine"))) return st;
@@ -263,8 +208,14 @@ rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d)
     if ((st = settle(o, "checkpoint-name", d->name))) return st;
     if (opt_switch(o, "model-ema") && (st = settle(o, "model-ema-decay", "0.999"))) return st;
     if (opt_switch(o, "model-ema") && (st = settle(o, "model-ema-steps", "1"))) return st;
+    if (!strcmp(opt_text(o, "lr-scheduler"), "plateau") && (st = settle_plateau(o))) return st;
     int64_t span = opt_int(o, "epochs") - opt_int(o, "lr-warmup-epochs");
     return settle_number(o, "t-max", RN_MAX(span, 1));
+}
+
+static bool says(const struct opt_set *o, const char *name, const char *text)
+{
+    return opt_text(o, name) && !strcmp(opt_text(o, name), text);
 }
 
 static struct rn_schedule schedule_of(const struct opt_set *o)
@@ -283,6 +234,10 @@ static struct rn_schedule schedule_of(const struct opt_set *o)
         .momentum_low = opt_real(o, "base-momentum"),
         .momentum_high = opt_real(o, "max-momentum"),
         .factor = opt_real(o, "lr-factor"),
+        .rising = says(o, "lr-mode", "max"),
+        .absolute = says(o, "lr-threshold-mode", "abs"),
+        .cooldown = opt_int(o, "lr-cooldown"),
+        .least_cut = opt_real(o, "lr-eps"),
         .threshold = opt_real(o, "lr-threshold"),
         .patience = opt_int(o, "lr-patience"),
     };
@@ -393,6 +348,9 @@ rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
         .bias_decay = optional(o, "bias-weight-decay"),
         .bias_lr = optional(o, "bias-lr"),
         .nesterov = opt_switch(o, "nesterov"),
+        .freeze_bn = opt_switch(o, "freeze-bn"),
+        .clip = opt_text(o, "clip-grad-norm") ? opt_real(o, "clip-grad-norm") : 0,
+        .freeze = opt_text(o, "freeze"),
         .schedule = schedule_of(o),
         .smoothing = opt_real(o, "label-smoothing"),
         .average = opt_switch(o, "model-ema"),
@@ -407,6 +365,7 @@ rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
     if ((st = check_names(o))) return st;
     if ((st = read_three(o, "mean", c->mean)) || (st = read_three(o, "std", c->std))) return st;
     if ((st = rn_augment_parse(&c->augment, opt_text(o, "augment")))) return st;
+    if ((st = rn_progressive_parse(&c->progressive, opt_text(o, "progressive-sizes")))) return st;
     return choose_arch(&c->arch, o, file);
 }
 

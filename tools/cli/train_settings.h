@@ -22,6 +22,8 @@ rn_status tool_train_adopt_run(struct opt_set *o, const char *folder, char **res
 rn_status tool_train_settle_precision(struct opt_set *o);
 /* Weights are numbers and work under any arithmetic; that they come from another one is said on stderr. */
 void tool_mention_numerics(const struct opt_set *o, const struct rn_checkpoint *file);
+/* What the data set is opened with; its kind's default of --augment is made explicit, for it decides that. */
+rn_status tool_train_data(struct rn_dataset_options *options, struct opt_set *o);
 /* Defaults that depend on the data set, the optimiser or each other are made explicit. */
 rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d);
 /* Arch and stem off the shapes of the initial weights, for when no --arch was given; widths of no

@@ -1,0 +1,234 @@
+/*
+ * test_characterize_project.c - the report that this project began with, from its own arithmetic; other counters;
+ * hardware files; and the roofline by hand.
+ */
+#include "tests/test_net.h"
+
+#include "analyze/convention.h"
+#include "analyze/project.h"
+#include "analyze/seed.h"
+#include "analyze/tiles.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+static struct rn_trace trace_of(const char *arch, enum rn_stem stem, int size)
+{
+    const struct rn_net_config config = config_of(arch, stem, 1000, size, 1);
+    struct rn_trace t;
+    CHECK_OK(rn_trace_build(&t, &config));
+    return t;
+}
+
+static struct rn_hardware hardware_of(const char *text)
+{
+    struct rn_hardware h;
+    CHECK_OK(rn_hardware_parse(&h, text, strlen(text), "x.conf"));
+    return h;
+}
+
+/* -- the seed ------------------------------------------------------------------------------------- */
+
+static void test_seed(void)
+{
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    struct rn_seed s;
+    CHECK_OK(rn_seed_build(&s, &t));
+    CHECK(s.rows == 17 && s.flops == 3786155008 && s.bytes == 54945792 && s.convs_left_out == 3);
+    CHECK(s.left_out == 3 * 231211008 + 1024000);
+    CHECK(s.row[0].flops == 1259216896 && s.row[0].right == 236027904);
+    int64_t right = s.left_out;
+    for (int i = 0; i < s.rows; i++) right += s.row[i].right;
+    CHECK(right == 3628146688);
+    rn_seed_free(&s);
+    rn_trace_free(&t);
+}
+
+static void test_seeds_machines(void)
+{
+    static const struct { const char *path, *ms, *joules, *times; } row[] = {
+        { "tools/hw/cpu.conf", "37.86", "3.792", "1.0" }, { "tools/hw/gpu.conf", "0.23", "1.895", "166.7" },
+        { "tools/hw/tpu.conf", "0.05", "0.758", "750.0" }, { "tools/hw/kpu.conf", "2.27", "0.379", "16.7" },
+    };
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    double cpu = 0;
+    for (size_t i = 0; i < RN_COUNT(row); i++) {
+        struct rn_hardware h;
+        struct rn_projection p;
+        char text[RN_NUMBER_CHARS];
+        CHECK_OK(rn_hardware_read(&h, row[i].path));
+        CHECK_OK(rn_project_seed(&p, &t, &h, 1));
+        if (i == 0) cpu = p.seconds;
+        CHECK(!strcmp(rn_fixed_text(text, 1e3 * p.seconds, 2), row[i].ms));
+        CHECK(!strcmp(rn_fixed_text(text, p.joules, 3), row[i].joules));
+        CHECK(!strcmp(rn_fixed_text(text, cpu / p.seconds, 1), row[i].times));
+        rn_projection_free(&p);
+    }
+    rn_trace_free(&t);
+}
+
+/* -- other counters ------------------------------------------------------------------------------- */
+
+/* What fvcore 0.1.5, ptflops 0.7.5, thop 0.1.1 and torchinfo 1.8.0 print. */
+static void test_conventions(void)
+{
+    static const struct { const char *arch, *tool; int64_t total; } row[] = {
+        { "resnet18", "fvcore", 1819065856 }, { "resnet18", "ptflops", 1825313768 },
+            { "resnet18", "thop", 1824033792 },
+        { "resnet18", "torchinfo", 1814083944 }, { "resnet50", "fvcore", 4111512576 },
+        { "resnet50", "ptflops", 4132436968 }, { "resnet50", "thop", 4133742592 },
+        { "resnet50", "torchinfo", 4089238376 }, { "wide_resnet101_2", "thop", 22838050816 },
+        { "wide_resnet101_2", "torchinfo", 22753189480 }, { "resnet18", "seed", 3786155008 },
+    };
+    struct rn_convention v;
+    for (size_t i = 0; i < RN_COUNT(row); i++) {
+        struct rn_trace t = trace_of(row[i].arch, RN_STEM_IMAGENET, 224);
+        CHECK_OK(rn_convention_of(&v, row[i].tool, &t));
+        CHECK_MSG(v.total == row[i].total, "%s, %s: %" PRId64, row[i].arch, row[i].tool, v.total);
+        int64_t sum = 0;
+        for (int k = 0; k < v.lines; k++) sum += v.line[k].count;
+        CHECK(sum == v.total);
+        rn_trace_free(&t);
+    }
+    struct rn_trace t = trace_of("resnet18", RN_STEM_CIFAR, 32);
+    CHECK(rn_convention_of(&v, "fvcor", &t) == RN_EUSAGE && strstr(rn_error(), "did you mean fvcore"));
+    CHECK(rn_convention_of(&v, "nonsense", &t) == RN_EUSAGE);
+    rn_trace_free(&t);
+}
+
+/* -- hardware files ------------------------------------------------------------------------------- */
+
+static void refused(const char *text, const char *what)
+{
+    struct rn_hardware h;
+    CHECK_MSG(rn_hardware_parse(&h, text, strlen(text), "x.conf") == RN_EINPUT, "accepted: %s", text);
+    CHECK_MSG(strstr(rn_error(), what) != NULL, "%s: %s", text, rn_error());
+}
+
+static void test_hardware(void)
+{
+    const struct rn_hardware h = hardware_of("# one\r\nname = A thing # named\n\npeak_fp32=2e12\n bandwidth = 1e9\n"
+                                             "source = a book\nlaunch_overhead = 0\n");
+    CHECK(!strcmp(h.name, "A thing") && !strcmp(h.source, "a book") && h.value[RN_HW_PEAK + RN_FP32] == 2e12);
+    CHECK(h.known[RN_HW_BANDWIDTH] && h.known[RN_HW_LAUNCH] && !h.known[RN_HW_PEAK + RN_INT8]);
+    CHECK(rn_hardware_value(&h, RN_HW_UTILISATION, 0.5) == 0.5 && rn_hardware_value(&h, RN_HW_BANDWIDTH, 1) == 1e9);
+    refused("peak_fp32 = 1", "name is missing");
+    refused("name = x\nbandwith = 3", "x.conf:2: unknown key \"bandwith\"; did you mean bandwidth");
+    refused("name = x\nbandwidth", "x.conf:2: \"bandwidth\" is not `key = value`");
+    refused("name = x\nbandwidth = 0", "not a number above 0");
+    refused("name = x\nbandwidth = -1", "not a number above 0");
+    refused("name = x\nbandwidth = nan", "not a number above 0");
+    refused("name = x\nbandwidth = 1\nbandwidth = 1", "x.conf:3: bandwidth stands there twice");
+    refused("name = x\nname = y", "twice");
+    refused("name = x\nutilisation = 1.5", "more than all");
+}
+
+/* Keys by their names: the table in hardware.c follows the enumeration. */
+static void test_keys(void)
+{
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_PEAK + RN_INT8), "peak_int8"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_ENERGY_MAC + RN_FP16), "energy_per_mac_fp16"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_CAPACITY + 2), "capacity_l2") && !strcmp(rn_memory_level_name(2), "l2"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_LEVEL_BANDWIDTH + 4), "bandwidth_buffer"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_BANDWIDTH), "bandwidth"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_WAVEFRONT), "wavefront"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_SEED_WAVEFRONT), "seed_wavefront_bytes"));
+}
+
+/* -- our model ------------------------------------------------------------------------------------ */
+
+static void test_groups(void)
+{
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    struct rn_groups g;
+    CHECK_OK(rn_groups_build(&g, &t));
+    CHECK(g.rows == 23 && !strcmp(t.op[g.row[1].op[0]].name, "maxpool") && g.row[0].ops == 3);
+    const struct rn_group *sum = &g.row[3]; /* layer1.0: conv2, bn2, add, relu */
+    CHECK(sum->ops == 4 && sum->inputs == 2 * 200704 && sum->outputs == 200704 && sum->macs == 115605504);
+    CHECK(sum->weights == 64 * 64 * 9 + 4 * 64 && sum->flops == 2 * 115605504 + 4 * 200704);
+    int64_t macs = 0, weights = 0;
+    for (int i = 0; i < g.rows; i++) macs += g.row[i].macs;
+    for (int i = 0; i < g.rows; i++) weights += g.row[i].weights;
+    CHECK(macs == 1814073344 && weights == 11689512 + 9600);
+    rn_groups_free(&g);
+    rn_trace_free(&t);
+}
+
+static void test_roofline(void)
+{
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    struct rn_groups g;
+    struct rn_projection p;
+    const struct rn_hardware h = hardware_of("name=x\npeak_fp32=1e12\npeak_fp16=4e12\nbandwidth=1e10\nutilisation=0.5\n"
+                                             "capacity_l2=2e6\nbandwidth_l2=1e11\nlaunch_overhead=1e-6\n"
+                                             "energy_per_mac_fp32=1e-12\nenergy_per_byte=1e-10\n");
+    CHECK_OK(rn_groups_build(&g, &t));
+    CHECK_OK(rn_project(&p, &g, &h, RN_FP32, 1));
+    const struct rn_projected *sum = &p.row[3], *fc = &p.row[22];
+    const double flops = 2.0 * 115605504 + 4.0 * 200704, act = 4.0 * 3 * 200704, weights = 4.0 * (36864 + 256);
+    CHECK(fabs(sum->compute - flops / 5e11) <= 1e-15);
+    CHECK(fabs(sum->memory - (act + weights) / 1e10) <= 1e-15 && sum->bound == RN_BOUND_COMPUTE); /* 2.4 MB: not L2 */
+    CHECK(fabs(sum->seconds - sum->compute - 1e-6) <= 1e-15);
+    CHECK(fabs(fc->memory - 4.0 * 1512 / 1e11 - 4.0 * 513000 / 1e10) <= 1e-15 && fc->bound == RN_BOUND_MEMORY);
+    CHECK(fabs(fc->seconds - fc->memory - 1e-6) <= 1e-15);
+    CHECK(fabs(sum->joules - (115605504e-12 + 4 * 200704 * 0.5e-12 + (act + weights) * 1e-10)) <= 1e-15);
+    double seconds = 0;
+    for (int i = 0; i < p.rows; i++) seconds += p.row[i].seconds;
+    CHECK(fabs(seconds - p.seconds) <= 1e-12 && p.missing_seconds < 0 && p.missing_joules < 0);
+    rn_projection_free(&p);
+    CHECK_OK(rn_project(&p, &g, &h, RN_FP16, 2));
+    CHECK(p.missing_seconds < 0 && p.missing_joules == RN_HW_ENERGY_MAC + RN_FP16);
+    CHECK(fabs(p.row[3].compute - flops / 1e12) <= 1e-15);
+    rn_projection_free(&p);
+    CHECK_OK(rn_project(&p, &g, &h, RN_INT8, 1));
+    CHECK(p.missing_seconds == RN_HW_PEAK + RN_INT8 && !p.row && p.seconds == 0);
+    rn_projection_free(&p);
+    rn_groups_free(&g);
+    rn_trace_free(&t);
+}
+
+static void test_tiles(void)
+{
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    struct rn_groups g;
+    CHECK_OK(rn_groups_build(&g, &t));
+    const struct rn_group *conv = &g.row[2]; /* layer1.0.conv1: 56x56x64 in and out, 3x3 */
+    const int64_t set = 4 * (2 * 200704 + 36864 + 256);
+    struct rn_tiling r = rn_tile(conv, &t, 4, (double)set);
+    CHECK(r.working_set == set && r.tiles == 1 && r.tiled_traffic == set);
+    r = rn_tile(conv, &t, 4, (double)set - 1);
+    CHECK(r.tiles == 2 && r.tiled_traffic == set + 4 * (36864 + 256 + 2 * 56 * 64));
+    r = rn_tile(conv, &t, 4, 262144);
+    CHECK(r.tiles == (set + 262143) / 262144);
+    r = rn_tile(&g.row[20], &t, 4, 262144); /* layer4.1.conv2: many weights, small maps: inputs are read again */
+    CHECK(r.tiled_traffic - r.traffic == (r.tiles - 1) * 4 * g.row[20].inputs);
+    rn_groups_free(&g);
+    rn_trace_free(&t);
+}
+
+/* Every allocation may fail, and nothing stays behind. */
+static void test_memory_runs_out(void)
+{
+    struct rn_trace t = trace_of("resnet18", RN_STEM_CIFAR, 32);
+    const uint64_t live = rn_alloc_live();
+    struct rn_groups g;
+    struct rn_seed s;
+    for (uint64_t n = 1; n <= 4; n++) {
+        rn_alloc_fail_at(n, false);
+        CHECK(rn_groups_build(&g, &t) == RN_ENOMEM);
+    }
+    rn_alloc_fail_at(1, false);
+    CHECK(rn_seed_build(&s, &t) == RN_ENOMEM);
+    rn_alloc_fail_at(0, false);
+    CHECK(rn_alloc_live() == live);
+    rn_trace_free(&t);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct rn_test_row rows[] = {
+        RN_TEST_ROW(test_seed), RN_TEST_ROW(test_seeds_machines), RN_TEST_ROW(test_conventions),
+        RN_TEST_ROW(test_hardware), RN_TEST_ROW(test_keys), RN_TEST_ROW(test_groups), RN_TEST_ROW(test_roofline),
+        RN_TEST_ROW(test_tiles), RN_TEST_ROW(test_memory_runs_out),
+    };
+    return rn_test_main("test_characterize_project", rows, RN_COUNT(rows), argc, argv);
+}
