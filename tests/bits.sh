@@ -42,7 +42,7 @@ golden() {
 }
 
 # The row that README.md's table of hashes has for the numerics in force: after the short run and after the long one.
-row() { sed -n "s/^| \`$numerics\` | \`\([0-9a-f]*\)\` | \`\([0-9a-f]*\)\` |\$/\1 \2/p" README.md; }
+row() { sed -n "s/^| \`$numerics\` | \`\([0-9a-f]*\)\` | \`\([0-9a-f]*\)\` |.*/\1 \2/p" README.md; }
 ends() { tail -n 1 "$1" | sed 's/.* weights //'; }
 
 # check_short FILE: the short run's.  check_long NAME=VALUE...: the long run's, done with these settings.

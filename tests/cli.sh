@@ -339,6 +339,18 @@ if "$BIN/train" --version | grep -q '^pictures .*libpng'; then
     same "without cache, with other workers and threads: the same" "$T/hashes" "$T/out"
     own=$T/pictures/checkpoints/folder_last.pth
     prints "evaluated at the size that it was trained for" '^  "count": 16,$' "$BIN/evaluate" --checkpoint "$own" --json
+    prints "images of one class alone: it is said" 'limit 3: .* class "smooth-above-striped"; .* number 9$' \
+        sh -c '"$1/evaluate" --checkpoint "$2" --limit 3 2>&1' sh "$BIN" "$own"
+    prints "a share of a folder that is not divided: it is said" 'val is a share of it, 4 images' \
+        sh -c '"$1/evaluate" --checkpoint "$2" --data "folder:$3" 2>&1' sh "$BIN" "$own" "$T/photos/train"
+    refuses "--limit-train that leaves one class" 3 'at least 9 are' "$BIN/train" $photos --limit-train 8 --output "$T/x"
+    another=$(ls "$T"/photos/val/striped-above-smooth/*.png | head -n 1)
+    cp "$another" "$T/photos/train/striped-above-smooth/zz.png"
+    refuses "resumed with another picture" 2 'data-pictures: 16 and 16 .* there, 17 and 16' \
+        "$BIN/train" --resume "$own" --max-steps 3
+    rm "$T/photos/train/striped-above-smooth/zz.png"
+    run_small pictures $photos --image-size 32 --resume "$own" --max-steps 3
+    if [ $status = 0 ]; then pass "... and without it again"; else fail "... and without it again" "$(why)"; fi
     mv "$T/photos/train/smooth-above-striped" "$T/photos/train/tartan"
     mv "$T/photos/val/smooth-above-striped" "$T/photos/val/tartan"
     both='classes there: smooth-above-striped, striped-above-smooth; here: striped-above-smooth, tartan'

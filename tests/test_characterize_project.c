@@ -175,6 +175,12 @@ static void test_roofline(void)
     for (int i = 0; i < p.rows; i++) seconds += p.row[i].seconds;
     CHECK(fabs(seconds - p.seconds) <= 1e-12 && p.missing_seconds < 0 && p.missing_joules < 0);
     rn_projection_free(&p);
+    struct rn_hardware turns = h;
+    turns.known[RN_HW_OVERLAP] = true;
+    turns.value[RN_HW_OVERLAP] = 0.25;
+    CHECK_OK(rn_project(&p, &g, &turns, RN_FP32, 1));
+    CHECK(fabs(p.row[3].seconds - p.row[3].compute - 0.75 * p.row[3].memory - 1e-6) <= 1e-15);
+    rn_projection_free(&p);
     CHECK_OK(rn_project(&p, &g, &h, RN_FP16, 2));
     CHECK(p.missing_seconds < 0 && p.missing_joules == RN_HW_ENERGY_MAC + RN_FP16);
     CHECK(fabs(p.row[3].compute - flops / 1e12) <= 1e-15);

@@ -85,6 +85,7 @@ static void test_refuses(void)
     check_refused("could not be used: ");
     pictures("val/b", 2, 1);
     check_refused("val has a class without images in train, \"b\"; classes of train: a; of val: b");
+    CHECK(strstr(rn_error(), "of val: b; the first that could not be used: ") && strstr(rn_error(), "x.png: is text"));
     pictures("train/b", 2, 1);
     pictures("test/c", 1, 1);
     check_refused("test has a class without images in train, \"c\"; classes of train: a, b; of test: c");
@@ -96,6 +97,48 @@ static void test_refuses(void)
     check_refused("has both val and validation");
     struct rn_dataset *set;
     CHECK(rn_dataset_open(&set, "folder:/nowhere/at/all", NULL) == RN_EINPUT && strstr(rn_error(), "no such"));
+    CHECK(rn_dataset_open(&set, "folder:/dev/null", NULL) == RN_EINPUT && strstr(rn_error(), "is no folder"));
+}
+
+static uint64_t hash_of_folder(void)
+{
+    const struct rn_dataset_options o = usual();
+    struct rn_dataset *set = opened(&o);
+    const uint64_t hash = set ? rn_dataset_hash(set) : 0;
+    rn_dataset_close(set);
+    return hash;
+}
+
+/* Of bytes, order and classes; never of names. */
+static void test_hash(void)
+{
+    uint64_t hash[6];
+    clear();
+    pictures("train/a", 2, 1);
+    pictures("train/b", 2, 1);
+    pictures("val/b", 1, 9);
+    hash[0] = hash_of_folder();
+    CHECK(hash[0] && hash_of_folder() == hash[0]);
+    CHECK(remove(path_of("train/a/00.png")) == 0);
+    picture("train/a/-.png", 1, 20, 18);
+    CHECK(hash_of_folder() == hash[0]);
+    picture("val/b/00.png", 10, 20, 18);
+    hash[1] = hash_of_folder();
+    pictures("train/a", 3, 1);
+    hash[2] = hash_of_folder();
+    CHECK(remove(path_of("train/b/01.png")) == 0);
+    hash[3] = hash_of_folder();
+    picture("train/b/-.png", 2, 21, 19); /* the pictures of hash[2] in another order */
+    hash[4] = hash_of_folder();
+    pictures("val/a", 1, 10);
+    CHECK(remove(path_of("val/b/00.png")) == 0); /* the same picture of another class */
+    hash[5] = hash_of_folder();
+    for (int i = 0; i < 6; i++)
+        for (int k = 0; k < i; k++) CHECK_MSG(hash[i] != hash[k], "%d and %d", i, k);
+    struct rn_dataset *demo;
+    CHECK_OK(rn_dataset_open(&demo, "demo", NULL));
+    CHECK(rn_dataset_hash(demo) == 0);
+    rn_dataset_close(demo);
 }
 
 /* -- what is left out -------------------------------------------------------------------------- */
@@ -324,7 +367,8 @@ static void test_progress(void)
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
-        RN_TEST_ROW(test_order), RN_TEST_ROW(test_sizes), RN_TEST_ROW(test_refuses), RN_TEST_ROW(test_skipped),
+        RN_TEST_ROW(test_order), RN_TEST_ROW(test_sizes), RN_TEST_ROW(test_refuses), RN_TEST_ROW(test_hash),
+        RN_TEST_ROW(test_skipped),
         RN_TEST_ROW(test_strict), RN_TEST_ROW(test_long_and_narrow), RN_TEST_ROW(test_names),
         RN_TEST_ROW(test_val_split), RN_TEST_ROW(test_val_split_golden), RN_TEST_ROW(test_memory),
         RN_TEST_ROW(test_progress),

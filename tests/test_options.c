@@ -3,8 +3,10 @@
 
 #include "tests/test.h"
 
+#include "base/available.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "tools/cli/data.h"
 #include "tools/cli/options.h"
 
 #include <unistd.h>
@@ -18,6 +20,7 @@ static const struct opt rows[] = {
     { "mean", OPT_REALS, NULL, -10, 10, NULL, "a,b,c", "of the channels", "Data" },
     { "sizes", OPT_INTS, NULL, 1, 64, NULL, "LIST", "sizes", "Data" },
     { "output", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "where to", "Data" },
+    { "cache-mb", OPT_INT, NULL, 0, 1e7, NULL, "N", "for pictures", "Data" },
     { "preset", OPT_TEXT, NULL, 0, 0, NULL, "NAME", "settings", "Data" },
     { "config", OPT_TEXT, NULL, 0, 0, NULL, "FILE", "settings", "Data" },
 };
@@ -224,6 +227,42 @@ static void test_replaced_row(void)
     opt_end(&o);
 }
 
+/* -- image folders ------------------------------------------------------------------------------ */
+
+static void check_cache(const char *line, uint64_t bytes)
+{
+    struct opt_set o;
+    CHECK_OK(parse(&o, line));
+    CHECK_MSG(tool_cache_bytes(&o) == bytes, "%s: %llu", line, (unsigned long long)tool_cache_bytes(&o));
+    opt_end(&o);
+}
+
+/* However much is asked for, the net finds some memory. */
+static void test_cache(void)
+{
+    rn_memory_pretend((uint64_t)800 << 20);
+    check_cache("", (uint64_t)200 << 20);
+    check_cache("--cache-mb 0", 0);
+    check_cache("--cache-mb 700", (uint64_t)700 << 20);
+    check_cache("--cache-mb 701", (uint64_t)700 << 20);
+    check_cache("--cache-mb 10000000", (uint64_t)700 << 20);
+    rn_memory_pretend(0);
+}
+
+static void test_one_class(void)
+{
+    int32_t labels[] = { 0, 0, 0, 1, 1 };
+    struct rn_store *files = (struct rn_store *)(void *)labels; /* there are some; nobody looks */
+    const struct rn_split split = { .count = 5, .labels = labels, .store = files };
+    const struct rn_split memory = { .count = 5, .labels = labels };
+    const struct rn_split alone = { .count = 3, .labels = labels, .store = files };
+    int64_t needed = 0;
+    CHECK(tool_data_one_class(&needed, &split, 1) && needed == 4 && tool_data_one_class(&needed, &split, 3));
+    CHECK(!tool_data_one_class(&needed, &split, 4) && !tool_data_one_class(&needed, &split, 0));
+    CHECK(!tool_data_one_class(&needed, &alone, 2)); /* no limit would help */
+    CHECK(!tool_data_one_class(&needed, &memory, 1));
+}
+
 /* -- files ---------------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/test_options.XXXXXX";
@@ -387,7 +426,8 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_defaults), RN_TEST_ROW(test_flags), RN_TEST_ROW(test_lists),
         RN_TEST_ROW(test_refusals), RN_TEST_ROW(test_unknown_isa),
         RN_TEST_ROW(test_numerics_of_a_backend), RN_TEST_ROW(test_positionals), RN_TEST_ROW(test_help_first),
-        RN_TEST_ROW(test_replaced_row), RN_TEST_ROW(test_config), RN_TEST_ROW(test_config_refusals),
+        RN_TEST_ROW(test_replaced_row), RN_TEST_ROW(test_cache), RN_TEST_ROW(test_one_class),
+        RN_TEST_ROW(test_config), RN_TEST_ROW(test_config_refusals),
         RN_TEST_ROW(test_round_trip), RN_TEST_ROW(test_values), RN_TEST_ROW(test_environment),
         RN_TEST_ROW(test_no_memory),
     };

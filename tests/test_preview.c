@@ -89,6 +89,23 @@ static void test_sheets(void)
     check_sheet("none", 1, 1, 1, 1);
 }
 
+/* Two of them would make more than 2^24 pixels. */
+static void test_large_images(void)
+{
+    struct rn_dataset large = set;
+    struct rn_train_config c = config("none", 2);
+    struct rn_text legend = {0};
+    large.width = 4096;
+    large.height = 2050;
+    large.train.count = 2;
+    large.train.pixels = rn_alloc_array(2 * 3 * 2050, 4096);
+    c.data = &large;
+    CHECK_OK(large.train.pixels ? tool_preview(&legend, &c, path) : RN_ENOMEM);
+    CHECK(legend.data && !strchr(legend.data, ',') && !strchr(legend.data, '\n')); /* one name */
+    rn_text_free(&legend);
+    rn_free(large.train.pixels);
+}
+
 static void test_failures(void)
 {
     const struct rn_train_config c = config("none", 4);
@@ -109,7 +126,8 @@ static void test_failures(void)
 
 int main(int argc, char **argv)
 {
-    static const struct rn_test_row rows[] = { RN_TEST_ROW(test_sheets), RN_TEST_ROW(test_failures) };
+    static const struct rn_test_row rows[] = { RN_TEST_ROW(test_sheets), RN_TEST_ROW(test_large_images),
+                                                RN_TEST_ROW(test_failures) };
     const int file = mkstemp(path);
     if (file < 0) return 1;
     close(file);

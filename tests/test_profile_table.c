@@ -1,7 +1,13 @@
 /* test_profile_table.c - what ops cost by their shapes, and the arithmetic of the tables on a made-up recording. */
+#define _XOPEN_SOURCE 700 /* mkstemp */
 #include "tests/test.h"
 
+#include "base/file.h"
+#include "base/mem.h"
 #include "observe/profile.h"
+#include "observe/trace.h"
+
+#include <unistd.h>
 
 /* -- costs -------------------------------------------------------------------------------------- */
 
@@ -209,6 +215,25 @@ static void test_bound(void)
     rn_profile_free(&p);
 }
 
+/* Of two spans that begin at once, the outer comes first. */
+static void test_trace_order(void)
+{
+    const struct rn_recording r = made_up();
+    char path[] = "/tmp/resnet-test-XXXXXX";
+    unsigned char *text = NULL;
+    size_t bytes;
+    int file = mkstemp(path);
+    CHECK(file >= 0);
+    close(file);
+    CHECK_OK(rn_trace_write(path, &r, "made up"));
+    CHECK_OK(rn_file_read(&text, &bytes, path, 1 << 20));
+    CHECK(text && before((char *)text, "\"name\":\"aten::convolution_backward\"",
+                         "\"name\":\"convolution_backward.weights\""));
+    CHECK(text && strstr((char *)text, "\"ts\":1.410,\"dur\":0.190"));
+    rn_free(text);
+    remove(path);
+}
+
 static void test_times(void)
 {
     char text[RN_NUMBER_CHARS];
@@ -221,6 +246,7 @@ int main(int argc, char **argv)
     static const struct rn_test_row row[] = {
         RN_TEST_ROW(test_costs), RN_TEST_ROW(test_shapes), RN_TEST_ROW(test_sums), RN_TEST_ROW(test_by_shape),
         RN_TEST_ROW(test_text),  RN_TEST_ROW(test_bound),  RN_TEST_ROW(test_times),
+        RN_TEST_ROW(test_trace_order),
     };
     return rn_test_main("test_profile_table", row, RN_COUNT(row), argc, argv);
 }

@@ -34,7 +34,7 @@ static const struct opt rows[] = {
       "Evaluation" },
     { "strict-data", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "the first file of a folder that cannot be used ends it all",
       "Evaluation" },
-    { "cache-mb", OPT_INT, NULL, 0, 1e6, NULL, "N",
+    { "cache-mb", OPT_INT, NULL, 0, 1e7, NULL, "N",
       "memory for decoded pictures of a folder; default: a quarter of what is free", "Evaluation" },
     { "mean", OPT_REALS, NULL, -100, 100, NULL, "a,b,c",
       "of pixels in 0...1; default: the checkpoint's, "
@@ -212,6 +212,7 @@ static rn_status evaluate(struct session *s)
 {
     rn_status st = check_classes(s);
     if (!st) st = tool_evaluator_data(&s->v);
+    if (!st) tool_data_mention_limit(s->o, "limit", s->v.data, tool_evaluator_split(&s->v, s->v.want.split));
     if (!st) st = tool_evaluator_run(&s->e, &s->v);
     if (!st) st = write_curve(s, "roc", tool_roc_csv);
     if (!st) st = write_curve(s, "pr", tool_pr_csv);

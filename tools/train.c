@@ -11,15 +11,14 @@
 #include "tools/cli/plot.h"
 #include "tools/cli/preview.h"
 #include "tools/cli/profile_session.h"
+#include "tools/cli/stop.h"
 #include "tools/cli/train_settings.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 struct session {
@@ -33,7 +32,6 @@ struct session {
     struct rn_run *run;
     struct rn_progress progress;
     struct tool_profile profile; /* {0} without --profile */
-    int64_t images;              /* of the epoch so far */
     bool undrawn; /* the curves could not be drawn the last time */
     char *resumed; /* --verify-run: the checkpoint that the run went on from, or NULL */
     bool hash, json, quiet;
@@ -49,32 +47,16 @@ struct session {
 #define COMPILER "an unknown compiler"
 #endif
 
-static volatile sig_atomic_t stop_signal, stop_seconds, stop_nanoseconds;
-
-/* The first signal finishes the step and saves.  A second within a second of it is the same wish
- * told twice, as timeout(1) does to a child and its group; a later one ends at once. */
-static void on_signal(int number)
+/* A folder's files come class by class: a --limit-train may leave nothing to be told apart. */
+static rn_status check_limits(const struct session *s)
 {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (!stop_signal) {
-        stop_seconds = (sig_atomic_t)now.tv_sec;
-        stop_nanoseconds = (sig_atomic_t)now.tv_nsec;
-        stop_signal = number;
-        return;
-    }
-    int64_t passed = (int64_t)now.tv_sec - stop_seconds;
-    if (passed < 1 || (passed == 1 && now.tv_nsec < stop_nanoseconds)) return;
-    signal(number, SIG_DFL);
-    raise(number); /* delivered as this handler returns */
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    const struct opt_set *o = &s->o;
+    int64_t needed;
+    tool_data_mention_limit(o, "limit-val", s->data, &s->data->val);
+    if (!tool_data_one_class(&needed, &s->data->train, opt_int(o, "limit-train"))) return RN_OK;
+    return rn_fail(RN_EINPUT, "--limit-train %s: the first images of %s are all of class \"%s\"; at least %" PRId64
+                   " are needed for two classes", opt_text(o, "limit-train"), s->data->spec,
+                   s->data->class_names[s->data->train.labels[0]], needed);
 }
 
 /* Flags to a complete configuration: data set open, every setting explicit, device ready. */
@@ -108,16 +90,14 @@ static rn_status prepare(struct session *s)
     if ((st = tool_data_open(&s->data, opt_text(o, "data"), &options, o))) return st;
     /* --resume has its own look at this; other weights may be of other classes, but not in another order. */
     if (s->file && (st = rn_check_classes(s->file, s->data, true))) return st;
-    if ((st = tool_train_settle(o, s->data))) return st;
+    if ((st = check_limits(s)) || (st = tool_train_settle(o, s->data))) return st;
     if (!(s->arguments = opt_values(o))) return RN_ENOMEM;
     if ((st = tool_train_config(&s->config, o, s->data, s->file))) return st;
     s->config.hash_steps = s->hash;
     s->config.build = s->build;
     s->config.arguments = s->arguments;
-    const bool trains = !opt_switch(o, "dry-run") && !opt_text(o, "verify-run");
-    if (trains && opt_switch(o, "profile") && (st = tool_profile_open_train(&s->profile, o))) return st;
-    st = tool_device_open(&s->device, o);
-    return st ? st : tool_profile_device(&s->profile, &s->device);
+    if ((st = tool_profile_open_train(&s->profile, o)) || (st = tool_device_open(&s->device, o))) return st;
+    return tool_profile_device(&s->profile, &s->device);
 }
 
 /* Beside the settings, what a folder holds: --resume refuses other pictures as it does other settings. */
@@ -160,22 +140,14 @@ static void say(struct session *s, const char *line)
     if (!s->quiet) rn_progress_line(&s->progress, line);
 }
 
-/* A profile that is lost is no reason to stop, but one to end with another status. */
-static void write_profile(struct session *s)
+/* What is recorded into its files; a failure of the run stays what there is to say. */
+static rn_status write_profile(struct session *s, rn_status failure)
 {
-    char title[256];
-    if (!s->profile.recorder || s->profile.written) return;
-    tool_profile_title(title, &s->config, opt_text(&s->o, "stem"), "train", &s->device);
-    say(s, tool_profile_finish(&s->profile, rn_run_folder(s->run), title));
-}
-
-/* The same at the end of a run that failed, which stays what there is to say. */
-static rn_status save_profile(struct session *s, rn_status failure)
-{
-    char why[1024];
-    snprintf(why, sizeof why, "%s", rn_error());
-    write_profile(s);
-    return rn_fail(failure, "%s", why);
+    const char *folder = s->run ? rn_run_folder(s->run) : NULL, *stem = opt_text(&s->o, "stem");
+    failure = tool_profile_finish(&s->profile, folder, &s->config, stem, &s->device, failure);
+    if (*s->profile.line) say(s, s->profile.line);
+    *s->profile.line = 0;
+    return failure;
 }
 
 static void on_step(void *arg, const struct rn_step *step)
@@ -189,9 +161,7 @@ static void on_step(void *arg, const struct rn_step *step)
         rn_text_free(&t);
     }
     if (!s->quiet) rn_progress_step(&s->progress, step);
-    const int64_t before = step->step_in_epoch == 1 ? 0 : s->images;
-    s->images = step->images;
-    if (tool_profile_step(&s->profile, step->images - before)) write_profile(s);
+    if (tool_profile_observe(&s->profile, step)) write_profile(s, RN_OK);
 }
 
 /* curves.png of the epochs that results.csv has; nothing without cairo. */
@@ -216,12 +186,6 @@ static void on_epoch(void *arg, const struct rn_epoch *epoch)
     tool_profile_epoch(&s->profile, epoch->epoch);
     s->undrawn = draw_curves(s) != RN_OK; /* no reason to stop; tried again at the end */
     if (!s->quiet) rn_progress_epoch(&s->progress, epoch);
-}
-
-static int on_stop(void *arg)
-{
-    (void)arg;
-    return (int)stop_signal;
 }
 
 static void begin_progress(struct session *s)
@@ -417,7 +381,7 @@ static rn_status conclude(struct session *s, double started, bool idle)
 
 static rn_status train(struct session *s)
 {
-    struct rn_observer o = { .arg = s, .on_step = on_step, .on_epoch = on_epoch, .stop = on_stop };
+    struct rn_observer o = { .arg = s, .on_step = on_step, .on_epoch = on_epoch, .stop = tool_stop_asked };
     double started = rn_seconds();
     rn_status st = create_trainer(s);
     if (!st) st = open_run(s);
@@ -429,8 +393,7 @@ static rn_status train(struct session *s)
     tool_profile_start(&s->profile);
     if (!st) st = rn_train(s->trainer, s->run, &o);
     if (s->run && (st == RN_EFAIL || st == RN_EINTR || st == RN_EINPUT)) rn_run_log(s->run, rn_error());
-    if (!st) write_profile(s);
-    else if (s->run) st = save_profile(s, st);
+    st = write_profile(s, st);
     if (!st) st = conclude(s, started, before > 0 && rn_trainer_steps(s->trainer) == before);
     if (!st && s->undrawn) st = draw_curves(s);
     return !st && *s->profile.lost ? rn_fail(RN_EIO, "%s", s->profile.lost) : st;
@@ -456,7 +419,7 @@ static rn_status go_where_it_began(struct session *s)
 
 static rn_status verify(struct session *s)
 {
-    struct rn_observer o = { .arg = s, .on_step = on_step, .stop = on_stop };
+    struct rn_observer o = { .arg = s, .on_step = on_step, .stop = tool_stop_asked };
     int64_t lines = 0;
     rn_status st = create_trainer(s);
     if (!st) st = go_where_it_began(s);
@@ -487,7 +450,7 @@ static rn_status run(struct session *s)
     begin_progress(s);
     if (opt_text(o, "preview") && (st = preview(s))) return st;
     if (opt_switch(o, "dry-run")) return dry_run(s);
-    catch_signals();
+    tool_stop_catch();
     return earlier ? verify(s) : train(s);
 }
 
@@ -518,5 +481,5 @@ int main(int argc, char **argv)
     if (s.progress.drawn) fputs("\n", stderr);
     int code = tool_exit("train", st);
     end(&s);
-    return st == RN_EINTR && stop_signal ? 128 + (int)stop_signal : code;
+    return st == RN_EINTR && tool_stop_asked(NULL) ? 128 + tool_stop_asked(NULL) : code;
 }

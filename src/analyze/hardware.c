@@ -27,7 +27,8 @@ static const char *const key_table[RN_HW_KEYS] = {
     "energy_per_mac_fp32", "energy_per_mac_fp16", "energy_per_mac_bf16", "energy_per_mac_int8",
     "capacity_l1", "capacity_shared", "capacity_l2", "capacity_l3", "capacity_buffer",
     "bandwidth_l1", "bandwidth_shared", "bandwidth_l2", "bandwidth_l3", "bandwidth_buffer",
-    "bandwidth", "energy_per_byte", "energy_per_op", "idle_power", "utilisation", "launch_overhead", "wavefront",
+    "bandwidth", "energy_per_byte", "energy_per_op", "idle_power", "utilisation", "launch_overhead",
+    "overlap", "wavefront",
     "seed_peak", "seed_schedule", "seed_energy_per_flop", "seed_energy_per_byte", "seed_tile_bytes",
     "seed_tile_buffers", "seed_wavefront_bytes",
 };
@@ -63,11 +64,12 @@ static rn_status read_number(struct rn_hardware *h, int key, const char *value, 
     double x;
     if (h->known[key]) return rn_fail(RN_EINPUT, "%s stands there twice", where);
     const bool none_is_fine = key == RN_HW_LAUNCH || key == RN_HW_IDLE || key == RN_HW_WAVEFRONT ||
-                              key == RN_HW_ENERGY_OP;
+                              key == RN_HW_ENERGY_OP || key == RN_HW_OVERLAP;
     if (!rn_parse_double(&x, value) || x < 0 || (x == 0 && !none_is_fine))
         return rn_fail(RN_EINPUT, "%s: \"%s\" is not a number above 0", where,
                        rn_printable(shown, sizeof shown, value, strlen(value)));
-    if (key == RN_HW_UTILISATION && x > 1) return rn_fail(RN_EINPUT, "%s: %s is more than all", where, value);
+    if ((key == RN_HW_UTILISATION || key == RN_HW_OVERLAP) && x > 1)
+        return rn_fail(RN_EINPUT, "%s: %s is more than all", where, value);
     h->value[key] = x;
     h->known[key] = true;
     return RN_OK;

@@ -25,6 +25,8 @@ enum rn_hardware_key {
     RN_HW_IDLE,                                      /* watts while it runs, whatever it does */
     RN_HW_UTILISATION,                               /* share of the peak that convolutions reach; 1 if not said */
     RN_HW_LAUNCH,                                    /* seconds a fused operation; 0 if not said */
+    RN_HW_OVERLAP,                                   /* share of the shorter of computing and moving that hides
+                                                        behind the longer; 1 if not said */
     RN_HW_WAVEFRONT,                                 /* 1: tiles are counted by the wavefront, see tiles.h */
     RN_HW_SEED_PEAK, RN_HW_SEED_SCHEDULE, RN_HW_SEED_ENERGY_FLOP, RN_HW_SEED_ENERGY_BYTE, RN_HW_SEED_TILE,
     RN_HW_SEED_BUFFERS, RN_HW_SEED_WAVEFRONT,

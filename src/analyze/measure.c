@@ -26,7 +26,7 @@
 #include <arm_neon.h>
 #endif
 
-#define TRIES 8
+#define TRIES 60
 #define VECTORS 2 /* of a step's panel */
 #define VALUES 6
 
@@ -98,7 +98,7 @@ static const struct fed_row { const char *isa; int lanes; fed_loop *run; } fed_t
 
 #define PANEL_BYTES (256 * 1024)
 #define PANEL_FLOATS (PANEL_BYTES / sizeof(float))
-#define PANEL_ROUNDS 64
+#define PANEL_ROUNDS 512
 
 struct fed_work { const struct fed_row *row; float *memory, result[RN_MAX_THREADS]; };
 #define FED_FLOATS (PANEL_FLOATS + VALUE_STEPS * VALUES)

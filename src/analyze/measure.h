@@ -15,7 +15,7 @@ struct rn_measured {
     double launch;           /* seconds to hand a task to every thread of a waiting team and get it back */
 };
 
-/* Takes about a second.  RN_EFAIL: no loop for that instruction set; RN_ENOMEM. */
+/* Takes a second or two.  RN_EFAIL: no loop for that instruction set; RN_ENOMEM. */
 rn_status rn_measure(struct rn_measured *m, int threads, const char *isa);
 
 #endif /* RN_MEASURE_H */

@@ -108,7 +108,8 @@ static struct rn_projected project_group(const struct rn_group *g, const struct 
     struct rn_projected p = { .launch = rn_hardware_value(h, RN_HW_LAUNCH, 0) };
     p.compute = flops / (h->value[RN_HW_PEAK + (int)s->precision] * rn_hardware_value(h, RN_HW_UTILISATION, 1));
     p.memory = activations / bandwidth_for(h, activations) + weights / bandwidth_for(h, s->all_weights);
-    p.seconds = RN_MAX(p.compute, p.memory) + p.launch;
+    p.seconds = RN_MAX(p.compute, p.memory) + p.launch +
+                (1 - rn_hardware_value(h, RN_HW_OVERLAP, 1)) * RN_MIN(p.compute, p.memory);
     p.bound = p.compute >= p.memory ? RN_BOUND_COMPUTE : RN_BOUND_MEMORY;
     if (p.launch > RN_MAX(p.compute, p.memory)) p.bound = RN_BOUND_LAUNCH;
     p.joules = macs * each + (flops - 2 * macs) * rn_hardware_value(h, RN_HW_ENERGY_OP, each / 2) +

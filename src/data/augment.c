@@ -9,7 +9,6 @@
 
 #include "base/real.h"
 
-#include <math.h>
 #include <string.h>
 
 #define ALIGN(bytes) (((bytes) + 63) / 64 * 64)
@@ -217,10 +216,10 @@ size_t rn_augment_scratch(const struct rn_augment *a, int width, int height, int
                        : 0);
 }
 
-/* Where the middle begins: rounded to even as torchvision does, downwards where there is less than needed. */
+/* Where the middle begins, also of less than is needed: then outside, rounded downwards. */
 static int middle(int size, int source)
 {
-    return source >= size ? (int)rint((source - size) / 2.0) : -((size - source) / 2);
+    return source >= size ? rn_middle(size, source) : -((size - source) / 2);
 }
 
 void rn_augment_apply(uint8_t *dst, int width, int height, const uint8_t *src, int source_w, int source_h,

@@ -146,7 +146,7 @@ struct rn_region rn_draw_erasure(const struct rn_augment *a, const struct rn_aug
     if (rn_random_uniform(&r) >= a->erase.share) return (struct rn_region){0};
     for (int i = 0; i < TRIES; i++) {
         const struct rn_region drawn = draw_area(&r, &a->erase.area, width, height);
-        const struct rn_region part = { 0, 0, drawn.height, drawn.width }; /* RandomErasing's ratio is height / width */
+        const struct rn_region part = { 0, 0, drawn.height, drawn.width }; /* its ratio is height / width */
         if (part.width > 0 && part.width < width && part.height > 0 && part.height < height)
             return place_area(&r, part, width, height);
     }

@@ -65,7 +65,9 @@ static rn_status find_parts(struct reader *r)
     static const char *const train[] = { "train", NULL }, *const val[] = { "val", "valid", "validation", NULL },
                       *const test[] = { "test", NULL };
     rn_status status;
-    if (!rn_folder_exists(r->root)) return rn_fail(RN_EINPUT, "%s: no such folder", rn_shown(r->root).text);
+    if (!rn_folder_exists(r->root))
+        return rn_fail(RN_EINPUT, "%s: %s", rn_shown(r->root).text,
+                       rn_path_exists(r->root) ? "is no folder" : "no such folder");
     if ((status = find_part(r, TRAIN, train)) || (status = find_part(r, VAL, val)) ||
         (status = find_part(r, TEST, test)))
         return status;
@@ -206,40 +208,51 @@ static void add_classes(struct rn_text *t, const struct reader *r, int part)
     if (!count) rn_text_add(t, "none");
 }
 
+/* Why a class may lack images: what was left out. */
+static void add_first_skipped(struct rn_text *t, const struct reader *r)
+{
+    const struct rn_text *lines = &r->skipped.lines;
+    if (lines->length)
+        rn_text_add(t, "; the first that could not be used: %.*s", (int)strcspn(lines->data, "\n"), lines->data);
+}
+
+static rn_status fail_foreign(const struct reader *r, int part, size_t label)
+{
+    const char *name = part == VAL ? "val" : "test";
+    struct rn_text t = {0};
+    rn_text_add(&t, "%s: ", rn_shown(r->root).text);
+    rn_text_add(&t, "%s has a class without images in train, \"%s\"; classes of train: ", name,
+                rn_shown(r->classes.name[label]).text);
+    add_classes(&t, r, TRAIN);
+    rn_text_add(&t, "; of %s: ", name);
+    add_classes(&t, r, part);
+    add_first_skipped(&t, r);
+    rn_status status = rn_text_status(&t);
+    if (!status) status = rn_fail(RN_EINPUT, "%s", t.data);
+    rn_text_free(&t);
+    return status;
+}
+
 /* No net could answer with a class that it was not trained on. */
 static rn_status check_classes(struct reader *r)
 {
     count_files(r);
     for (int i = VAL; i < PARTS; i++)
-        for (size_t k = 0; k < r->classes.count; k++) {
-            if (!r->part[i].files[k] || r->part[TRAIN].files[k]) continue;
-            struct rn_text t = {0};
-            rn_text_add(&t, "%s: ", rn_shown(r->root).text);
-            rn_text_add(&t, "%s has a class without images in train, \"%s\"; classes of train: ",
-                        i == VAL ? "val" : "test", rn_shown(r->classes.name[k]).text);
-            add_classes(&t, r, TRAIN);
-            rn_text_add(&t, "; of %s: ", i == VAL ? "val" : "test");
-            add_classes(&t, r, i);
-            rn_status status = rn_text_status(&t);
-            if (!status) status = rn_fail(RN_EINPUT, "%s", t.data);
-            rn_text_free(&t);
-            return status;
-        }
+        for (size_t k = 0; k < r->classes.count; k++)
+            if (r->part[i].files[k] && !r->part[TRAIN].files[k]) return fail_foreign(r, i, k);
     return RN_OK;
 }
 
 static rn_status fail_few(const struct reader *r, int classes)
 {
-    const struct rn_skipped *s = &r->skipped;
     struct rn_text t = {0};
+    rn_text_add(&t, "%s: training images of %d class%s (", rn_shown(r->part[TRAIN].path).text, classes,
+                classes == 1 ? "" : "es");
     add_classes(&t, r, TRAIN);
+    rn_text_add(&t, "); two are needed");
+    add_first_skipped(&t, r);
     rn_status status = rn_text_status(&t);
-    if (!status)
-        status = rn_fail(RN_EINPUT, "%s: training images of %d class%s (%s); two are needed%s%.*s",
-                         rn_shown(r->part[TRAIN].path).text, classes, classes == 1 ? "" : "es", t.data,
-                         s->lines.length ? "; the first that could not be used: " : "",
-                         s->lines.length ? (int)strcspn(s->lines.data, "\n") : 0,
-                         s->lines.length ? s->lines.data : "");
+    if (!status) status = rn_fail(RN_EINPUT, "%s", t.data);
     rn_text_free(&t);
     return status;
 }

@@ -48,6 +48,8 @@ void rn_resize(uint8_t *dst, int width, int height, const uint8_t *src, int sour
 /* The same of a part that is cut out first: no pixel outside it is looked at. */
 void rn_resize_region(uint8_t *dst, int width, int height, const uint8_t *src, int source_w, int source_h,
                       const struct rn_region *region, void *scratch);
+/* torchvision's CenterCrop: where the middle `size` of `source` >= size pixels begins, halves to the even number. */
+int rn_middle(int size, int source);
 
 /* -- colour (torchvision's functional transforms of Pillow's pictures, that is ImageEnhance) ---- */
 

@@ -135,6 +135,12 @@ static void copy_rows(uint8_t *dst, const uint8_t *src, size_t src_row, int widt
     for (int r = 0; r < height; r++, dst += width, src += src_row) memcpy(dst, src, (size_t)width);
 }
 
+int rn_middle(int size, int source)
+{
+    const int over = source - size, half = over / 2;
+    return over % 2 ? half + half % 2 : half;
+}
+
 size_t rn_resize_scratch(int source_w, int source_h, int width, int height)
 {
     size_t x_first = (size_t)width * (size_t)source_h, y_first = (size_t)source_w * (size_t)height;

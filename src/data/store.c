@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define CHUNK 64                       /* files a thread between two calls of progress */
+#define CHUNK 64 /* files a thread between two calls of progress */
 
 /* -- the list of what cannot be used ----------------------------------------------------------- */
 
@@ -282,14 +282,6 @@ rn_status rn_store_get(struct rn_view *view, struct rn_image *own, const struct 
     return status;
 }
 
-/* Where a crop of `side` out of `length` begins: half of what is left, halves to the even number, as Python's
- * round has it. */
-static int middle(int length, int side)
-{
-    const int over = length - side, half = over / 2;
-    return over % 2 ? half + half % 2 : half;
-}
-
 rn_status rn_view_resize(struct rn_view *view, struct rn_image *own, int resize_to)
 {
     int w, h;
@@ -313,7 +305,7 @@ rn_status rn_centre_crop(uint8_t *dst, int side, const struct rn_view *view, int
     rn_status status = rn_view_resize(&v, &own, resize_to);
     if (status) return status;
     const size_t width = (size_t)v.width, plane = width * (size_t)v.height;
-    const uint8_t *corner = v.pixels + (size_t)middle(v.height, side) * width + middle(v.width, side);
+    const uint8_t *corner = v.pixels + (size_t)rn_middle(side, v.height) * width + rn_middle(side, v.width);
     for (int c = 0; c < 3; c++, corner += plane)
         for (int y = 0; y < side; y++, dst += side) memcpy(dst, corner + (size_t)y * width, (size_t)side);
     rn_image_free(&own);

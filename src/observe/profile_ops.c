@@ -7,6 +7,7 @@
  */
 #include "observe/profile.h"
 
+#include "base/marks.h"
 #include "base/mem.h"
 
 /* What the watched table's `dev` is. */
@@ -66,7 +67,6 @@ static struct rn_op flat_op(const struct watched *w, enum rn_op_kind kind, size_
 {
     return (struct rn_op){ .kind = (int)kind, .element = w->element, .count = (int64_t)count };
 }
-
 static struct rn_op tensor_op(const struct watched *w, enum rn_op_kind kind, int N, int C, int H, int W)
 {
     return (struct rn_op){ .kind = (int)kind, .element = w->element, .N = N, .C = C, .H = H, .W = W };
@@ -139,10 +139,23 @@ static void sync_all(void *dev)
     CALL(flat_op(w, RN_OP_SYNC, 0), ops->sync(w->dev));
 }
 
+struct pass { void (*run)(void *arg); void *arg; };
+
+/* The pass, between the ends of two spans: that of waking the device's workers, and of letting them go. */
+static void run_pass(void *arg)
+{
+    const struct pass *p = arg;
+    rn_mark_end();
+    p->run(p->arg);
+    rn_mark_begin("let the threads go");
+}
+
 static void run(void *dev, void (*pass)(void *arg), void *arg)
 {
     INNER(dev);
-    ops->run(w->dev, pass, arg);
+    rn_mark_begin("wake the threads");
+    ops->run(w->dev, run_pass, &(struct pass){ pass, arg });
+    rn_mark_end();
 }
 
 static size_t tensor_bytes(void *dev, int N, int C, int H, int W)
@@ -355,17 +368,14 @@ static void relu_forward(void *dev, void *dst, const void *src, size_t count)
     CALL(flat_op(w, RN_OP_RELU, count), ops->relu_forward(w->dev, dst, src, count));
 }
 
-static void relu_backward(void *dev, void *dsrc, const void *ddst, const void *dst, size_t count)
-{
-    INNER(dev);
-    CALL(flat_op(w, RN_OP_RELU_BACK, count), ops->relu_backward(w->dev, dsrc, ddst, dst, count));
-}
-
-static void add_tensors(void *dev, void *dst, const void *a, const void *b, size_t count)
-{
-    INNER(dev);
-    CALL(flat_op(w, RN_OP_ADD, count), ops->add(w->dev, dst, a, b, count));
-}
+#define OF_TWO(slot, kind) \
+    static void slot(void *dev, void *dst, const void *a, const void *b, size_t count) \
+    { \
+        INNER(dev); \
+        CALL(flat_op(w, kind, count), ops->slot(w->dev, dst, a, b, count)); \
+    }
+OF_TWO(relu_backward, RN_OP_RELU_BACK)
+OF_TWO(add, RN_OP_ADD)
 
 static int tensor_finite(void *dev, const void *src, size_t count)
 {
@@ -388,28 +398,18 @@ static void maxpool_backward(void *dev, void *dsrc, const void *ddst, const uint
     CALL(pool_op(w, RN_OP_MAXPOOL_BACK, s), ops->maxpool_backward(w->dev, dsrc, ddst, index, s));
 }
 
-#define POOL(slot, kind) \
-    static void slot(void *dev, void *dst, const void *src, const struct rn_pool_shape *s) \
+#define ONE_TO_ONE(slot, shape, kind) \
+    static void slot(void *dev, void *dst, const void *src, const struct rn_##shape##_shape *s) \
     { \
         INNER(dev); \
-        CALL(pool_op(w, kind, s), ops->slot(w->dev, dst, src, s)); \
+        CALL(shape##_op(w, kind, s), ops->slot(w->dev, dst, src, s)); \
     }
-POOL(avgpool_forward, RN_OP_AVGPOOL)
-POOL(avgpool_backward, RN_OP_AVGPOOL_BACK)
-POOL(global_avgpool_forward, RN_OP_MEAN)
-POOL(global_avgpool_backward, RN_OP_MEAN_BACK)
-
-static void resize_forward(void *dev, void *dst, const void *src, const struct rn_resize_shape *s)
-{
-    INNER(dev);
-    CALL(resize_op(w, RN_OP_RESIZE, s), ops->resize_forward(w->dev, dst, src, s));
-}
-
-static void resize_backward(void *dev, void *dsrc, const void *ddst, const struct rn_resize_shape *s)
-{
-    INNER(dev);
-    CALL(resize_op(w, RN_OP_RESIZE_BACK, s), ops->resize_backward(w->dev, dsrc, ddst, s));
-}
+ONE_TO_ONE(avgpool_forward, pool, RN_OP_AVGPOOL)
+ONE_TO_ONE(avgpool_backward, pool, RN_OP_AVGPOOL_BACK)
+ONE_TO_ONE(global_avgpool_forward, pool, RN_OP_MEAN)
+ONE_TO_ONE(global_avgpool_backward, pool, RN_OP_MEAN_BACK)
+ONE_TO_ONE(resize_forward, resize, RN_OP_RESIZE)
+ONE_TO_ONE(resize_backward, resize, RN_OP_RESIZE_BACK)
 
 /* -- loss and parameters ------------------------------------------------------------------------- */
 
@@ -469,7 +469,7 @@ static const struct rn_ops table = {
     .batchnorm_apply = batchnorm_apply, .batchnorm_running = batchnorm_running,
     .batchnorm_backward = batchnorm_backward, .batchnorm_backward_eval = batchnorm_backward_eval,
     .conv2d_bn = conv2d_bn, .conv2d_bn_train = conv2d_bn_train, .conv2d_fold = conv2d_fold,
-    .relu_forward = relu_forward, .relu_backward = relu_backward, .add = add_tensors, .tensor_finite = tensor_finite,
+    .relu_forward = relu_forward, .relu_backward = relu_backward, .add = add, .tensor_finite = tensor_finite,
     .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
     .avgpool_backward = avgpool_backward, .global_avgpool_forward = global_avgpool_forward,
     .global_avgpool_backward = global_avgpool_backward, .resize_forward = resize_forward,

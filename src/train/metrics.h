@@ -58,12 +58,6 @@ struct rn_leaning { double margin; bool positive; };
 struct rn_leaning rn_lean(const float logits[2], int label, int positive_class);
 /* Sorts by falling margin, which the functions below expect; of equal margins, positive images come first. */
 void rn_rank(struct rn_leaning *image, int64_t count);
-/* The share of pairs of a positive and a negative image that margins put in order, ties half; false
- * where one of the two classes has no image. */
-bool rn_auc(double *auc, const struct rn_leaning *ranked, int64_t count);
-/* Area under precision over recall as steps, equal margins as one point: scikit-learn's average_precision_score.
- * False without positive images. */
-bool rn_average_precision(double *ap, const struct rn_leaning *ranked, int64_t count);
 
 /* Decisions "positive where margin >= threshold", counted. */
 struct rn_decisions {
@@ -91,8 +85,8 @@ enum rn_figure {
     RN_F1,                /* 2 found / (positive + called positive) */
     RN_ACCURACY,
     RN_BALANCED_ACCURACY, /* mean of sensitivity and specificity */
-    RN_AUC,
-    RN_AVERAGE_PRECISION,
+    RN_AUC,               /* pairs of a positive and a negative image that margins put in order, ties half */
+    RN_AVERAGE_PRECISION, /* area under precision over recall as steps, equal margins as one point */
     RN_FIGURES
 };
 /* NaN where there is nothing below the line. */

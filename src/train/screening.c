@@ -80,22 +80,6 @@ static double over(double part, int64_t whole) { return whole ? part / (double)w
 
 static double area_of(const struct walk *w) { return over((double)w->twice, 2 * w->positive * w->negative); }
 
-bool rn_auc(double *auc, const struct rn_leaning *ranked, int64_t count)
-{
-    const struct walk w = walk_all(ranked, count);
-    if (!w.positive || !w.negative) return false;
-    *auc = area_of(&w);
-    return true;
-}
-
-bool rn_average_precision(double *ap, const struct rn_leaning *ranked, int64_t count)
-{
-    const struct walk w = walk_all(ranked, count);
-    if (!w.positive) return false;
-    *ap = over(w.found, w.positive);
-    return true;
-}
-
 /* -- decisions --------------------------------------------------------------------------------- */
 
 struct rn_decisions rn_decide_none(const struct rn_leaning *ranked, int64_t count)

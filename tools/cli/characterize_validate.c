@@ -45,6 +45,8 @@ rn_status characterize_measure(const char *path, const struct characterize *c)
     }
     add_key(&t, RN_HW_BANDWIDTH, m.main_bandwidth);
     add_key(&t, RN_HW_LAUNCH, m.launch);
+    rn_text_add(&t, "%s = 0 # taken for granted, not measured: a core computes and moves in turn\n",
+                rn_hardware_key_name(RN_HW_OVERLAP));
     status = rn_text_status(&t);
     if (!status) status = rn_file_write(path, t.data, t.length);
     rn_text_free(&t);

@@ -11,27 +11,32 @@
 #include <unistd.h>
 
 #define LINES_SHOWN 10 /* of the list of what was skipped */
+#define MANY 5000      /* pictures that take long enough to be mentioned in a log */
 
 uint64_t tool_cache_bytes(const struct opt_set *o)
 {
     const uint64_t free_bytes = rn_memory_available();
-    return opt_text(o, "cache-mb") ? (uint64_t)opt_int(o, "cache-mb") << 20 : free_bytes / 4;
+    if (!opt_text(o, "cache-mb")) return free_bytes / 4;
+    return RN_MIN((uint64_t)opt_int(o, "cache-mb") << 20, free_bytes - free_bytes / 8);
 }
 
-struct line { const char *program; bool drawn; };
+struct line { const char *program; bool moves, drawn; };
 
 static void draw(void *arg, int64_t done, int64_t count)
 {
     struct line *line = arg;
     if (done >= count && !line->drawn) return; /* it was quick */
-    fprintf(stderr, "\r%s: reading pictures: %" PRId64 " of %" PRId64, line->program, done, count);
+    if (line->moves)
+        fprintf(stderr, "\r%s: reading pictures: %" PRId64 " of %" PRId64, line->program, done, count);
+    else if (!line->drawn && count >= MANY)
+        fprintf(stderr, "%s: reading %" PRId64 " pictures, to know which can be used\n", line->program, count);
     line->drawn = true;
 }
 
-static bool on_terminal(const struct opt_set *o)
+static bool on_terminal(void)
 {
     const char *term = getenv("TERM");
-    return !opt_switch(o, "quiet") && isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
+    return isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
 }
 
 static void mention(const char *program, const struct rn_dataset *set)
@@ -52,14 +57,32 @@ rn_status tool_data_open(struct rn_dataset **set, const char *spec, const struct
                          const struct opt_set *o)
 {
     struct rn_dataset_options all = *options;
-    struct line line = { .program = o->program };
+    struct line line = { .program = o->program, .moves = on_terminal() };
     all.threads = (int)opt_int(o, "threads");
-    if (on_terminal(o)) {
+    if (!opt_switch(o, "quiet")) {
         all.progress = draw;
         all.arg = &line;
     }
     rn_status status = rn_dataset_open(set, spec, &all);
-    if (line.drawn) fputs("\r\033[K", stderr);
+    if (line.drawn && line.moves) fputs("\r\033[K", stderr);
     if (!status && !opt_switch(o, "quiet")) mention(o->program, *set);
     return status;
+}
+
+bool tool_data_one_class(int64_t *needed, const struct rn_split *split, int64_t limit)
+{
+    int64_t first = 0; /* images of the first class */
+    if (!split->store || !limit) return false;
+    while (first < split->count && split->labels[first] == split->labels[0]) first++;
+    *needed = first + 1;
+    return limit <= first && first < split->count;
+}
+
+void tool_data_mention_limit(const struct opt_set *o, const char *flag, const struct rn_dataset *set,
+                             const struct rn_split *split)
+{
+    int64_t needed;
+    if (opt_switch(o, "quiet") || !tool_data_one_class(&needed, split, opt_int(o, flag))) return;
+    fprintf(stderr, "%s: --%s %s: these images are all of class \"%s\"; another one begins with number %" PRId64
+            "\n", o->program, flag, opt_text(o, flag), set->class_names[split->labels[0]], needed);
 }

@@ -8,6 +8,7 @@
 #include "tools/cli/data.h"
 #include "tools/cli/train_settings.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -190,6 +191,9 @@ rn_status tool_evaluator_data(struct tool_evaluator *v)
     if (st) return st;
     if (d->val.store && !d->has_test && !strcmp(v->want.split, "test") && !opt_switch(v->o, "quiet"))
         fprintf(stderr, "%s: %s has no test; its val is taken\n", v->o->program, d->spec);
+    if (d->val.store && d->divided && !opt_switch(v->o, "quiet"))
+        fprintf(stderr, "%s: %s is not divided into train and val: val is a share of it, %" PRId64 " images\n",
+                v->o->program, d->spec, d->val.count);
     v->data = d;
     if (v->arch.classes < d->classes)
         return rn_fail(RN_EINPUT, "%s: fc.weight is [%d, %d], %s has %d classes and needs [%d, %d]", v->file->path,

@@ -17,6 +17,7 @@
 #define PAPER 255      /* white */
 #define LEAST_SIDE 112 /* of an image on the sheet */
 #define NAME_CHARS 64
+#define MOST_PIXELS ((int64_t)1 << 24) /* of a sheet of more than one image */
 
 struct sheet {
     uint8_t *planes; /* [3][height][width] */
@@ -29,6 +30,17 @@ static int columns_for(int images)
     int columns = 1;
     while (columns * columns < images) columns++;
     return columns;
+}
+
+/* Of the first `images`, as many as a sheet has room for. */
+static int fitting(int images, const struct rn_dataset *d)
+{
+    const int64_t tile_w = d->width + GAP, tile_h = d->height + GAP;
+    for (; images > 1; images--) {
+        const int columns = columns_for(images), rows = (images + columns - 1) / columns;
+        if ((columns * tile_w + GAP) * (rows * tile_h + GAP) <= MOST_PIXELS) break;
+    }
+    return images;
 }
 
 static rn_status sheet_make(struct sheet *s, const struct rn_batch *b)
@@ -93,7 +105,7 @@ rn_status tool_preview(struct rn_text *legend, const struct rn_train_config *con
     uint8_t *png = NULL;
     size_t bytes = 0;
     from.workers = 0;
-    from.batch = RN_MIN(from.batch, TOOL_PREVIEW_IMAGES);
+    from.batch = fitting(RN_MIN(from.batch, TOOL_PREVIEW_IMAGES), config->data);
     rn_status st = rn_loader_create(&loader, &from);
     if (!st) st = rn_loader_begin(loader, 0, 0);
     if (!st) st = rn_loader_next(loader, &b);

@@ -6,8 +6,8 @@
 
 #define TOOL_PREVIEW_IMAGES 64
 
-/* Writes the first images of epoch 0, at most TOOL_PREVIEW_IMAGES and one batch, as a PNG; *legend: their
- * classes as text, a line for each row of the sheet. */
+/* Writes the first images of epoch 0, at most TOOL_PREVIEW_IMAGES and one batch, fewer where they are large, as a
+ * PNG; *legend: their classes as text, a line for each row of the sheet. */
 rn_status tool_preview(struct rn_text *legend, const struct rn_train_config *config, const char *path);
 
 #endif /* RN_CLI_PREVIEW_H */

@@ -34,6 +34,7 @@ rn_status tool_profile_open(struct tool_profile *p, const char *name, int64_t st
 rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *o)
 {
     const char *preset = opt_text(o, "preset");
+    if (!opt_switch(o, "profile") || opt_switch(o, "dry-run") || opt_text(o, "verify-run")) return RN_OK;
     return tool_profile_open(p, preset && !strchr(preset, '/') ? preset : "train", opt_int(o, "profile-steps"),
                              (int)opt_int(o, "threads"), (int)opt_int(o, "workers"));
 }
@@ -191,13 +192,25 @@ rn_status tool_profile_write(struct tool_profile *p, const char *folder, const c
     return rn_fail(status, "%s%sthe trace is lost: %s", why, *why ? "; " : "", rn_error());
 }
 
-const char *tool_profile_finish(struct tool_profile *p, const char *folder, const char *title)
+bool tool_profile_observe(struct tool_profile *p, const struct rn_step *step)
+{
+    const int64_t before = step->step_in_epoch == 1 ? 0 : p->of_epoch;
+    p->of_epoch = step->images;
+    return tool_profile_step(p, step->images - before);
+}
+
+rn_status tool_profile_finish(struct tool_profile *p, const char *folder, const struct rn_train_config *c,
+                              const char *stem, const struct tool_device *d, rn_status failure)
 {
     const struct rn_profile_style style = { .rows = 100 };
+    char title[256], why[1024];
+    if (!folder || !p->recorder || p->written) return failure;
+    snprintf(why, sizeof why, "%s", failure ? rn_error() : "");
+    tool_profile_title(title, c, stem, "train", d);
     const rn_status status = tool_profile_write(p, folder, title, &style);
     if (status) snprintf(p->lost, sizeof p->lost, "%s", rn_error());
     snprintf(p->line, sizeof p->line, "profile of %" PRId64 " steps: %s", p->steps, status ? p->lost : p->summary_path);
-    return p->line;
+    return failure ? rn_fail(failure, "%s", why) : RN_OK;
 }
 
 void tool_profile_close(struct tool_profile *p)

@@ -25,6 +25,7 @@ struct tool_profile {
     int threads;
     const char *isa, *numerics;
     int64_t most, steps, images; /* steps to record; recorded */
+    int64_t of_epoch;          /* images that ./train has seen in this epoch */
     bool on, written;
     uint64_t began, last, epoch; /* when recording, the step, the epoch began */
     struct rn_text summary;    /* what profiler_NAME_summary.txt holds */
@@ -38,7 +39,7 @@ struct tool_profile {
 
 /* RN_EUSAGE: a name that is none of a file. */
 rn_status tool_profile_open(struct tool_profile *p, const char *name, int64_t steps, int threads, int workers);
-/* The one that ./train --profile asks for. */
+/* The one that ./train's flags ask for, if they do. */
 rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *o);
 rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d);
 /* One line about the net, the batch, the arithmetic and the threads; mode: "train" or "infer". */
@@ -54,9 +55,12 @@ void tool_profile_stop(struct tool_profile *p);
  * and summary is there even where neither can be written.  RN_EIO, RN_ENOMEM.  A second time: nothing. */
 rn_status tool_profile_write(struct tool_profile *p, const char *folder, const char *title,
                              const struct rn_profile_style *style);
-/* tool_profile_write for ./train, which goes on whatever becomes of it: keeps why it is lost, and returns what there
- * is to say. */
-const char *tool_profile_finish(struct tool_profile *p, const char *folder, const char *title);
+/* For ./train, after each step; and to write the files, which is no reason to stop whatever becomes of it: `lost`
+ * says why there are none, `line` what there is to say, if anything.  Returns `failure`, with the message that it
+ * has. */
+bool tool_profile_observe(struct tool_profile *p, const struct rn_step *step);
+rn_status tool_profile_finish(struct tool_profile *p, const char *folder, const struct rn_train_config *c,
+                              const char *stem, const struct tool_device *d, rn_status failure);
 void tool_profile_close(struct tool_profile *p);
 
 #endif /* RN_CLI_PROFILE_SESSION_H */
