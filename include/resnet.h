@@ -160,6 +160,9 @@ rn_status rn_net_arena_bytes(size_t *bytes, const struct rn_net_config *config,
                              const struct rn_ops *ops, void *dev);
 
 const struct rn_net_config *rn_net_config_of(const struct rn_net *net);
+/* Whether the device's memory is this process's own, so that pointers into it can be read: the built-in
+ * backends'. */
+bool rn_net_on_host(const struct rn_net *net);
 /* Plans the net anew for images of another size, RN_LEAST_SIZE or more; weights, gradients, running statistics
  * and the caller's pointers to them stay.  What a pass left (logits, activations) is gone.  RN_EUSAGE where the
  * plan needs more memory than the net was created with: create it with the largest size. */

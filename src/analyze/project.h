@@ -5,10 +5,10 @@
  * Ours: a net runs as its fused operations one after the other.  Each takes the longer of
  *     operations / (peak * utilisation)          at the precision, everything counted by counts.h, and
  *     activations / bandwidth + weights / bandwidth
- * with the part of the shorter that does not hide behind the longer (key overlap), and the launch overhead on top.  An activation is read and written at the innermost level that holds all
- * activations of the operation and says its bandwidth, weights come from the innermost that holds those of the whole
- * net; main memory holds everything.  Energy: MACs, other operations, bytes at main memory's price, idle power over
- * the latency.
+ * with the part of the shorter that does not hide behind the longer (key overlap), and the launch overhead on
+ * top.  An activation is read and written at the innermost level that holds all activations of the operation and
+ * says its bandwidth, weights come from the innermost that holds those of the whole net; main memory holds
+ * everything.  Energy: MACs, other operations, bytes at main memory's price, idle power over the latency.
  * The seed's: see seed.h; FLOPs of its windows / seed_peak * seed_schedule, and FLOPs and bytes at two prices.
  */
 #ifndef RN_PROJECT_H

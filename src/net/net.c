@@ -162,12 +162,14 @@ static rn_status make_tables(struct rn_net *net)
 /* Whether it is a table of the backend `name`, watched or not. */
 static bool is_of(const struct rn_ops *ops, const char *name) { return !strcmp(ops->name, name); }
 
+bool rn_net_on_host(const struct rn_net *net) { return is_of(net->ops, "cpu") || is_of(net->ops, "ref"); }
+
 /* RN_ENOMEM where `bytes` and what the caller needs beside them are not there.  It is this process's
  * memory that is asked for, so only for the backends that allocate there; another one may have memory
  * of its own, and refuses in its alloc. */
 static rn_status must_fit(const struct rn_net *net, size_t bytes)
 {
-    if (!is_of(net->ops, "cpu") && !is_of(net->ops, "ref")) return RN_OK;
+    if (!rn_net_on_host(net)) return RN_OK;
     const int batch = RN_MAX(net->config.batch, net->config.eval_batch);
     const size_t arrays = (size_t)net->config.beside_arrays * net->graph.trainable * sizeof(float);
     const size_t beside = net->config.beside_bytes, all = bytes + arrays + beside;

@@ -42,25 +42,42 @@ static struct rn_value *copy_value(const struct rn_value *v)
     return rn_none();
 }
 
-static struct rn_value *param_value(struct rn_net *net, size_t row, const struct rn_param *p)
+struct rn_value *rn_floats_tree(const struct rn_trainer *t, const float *device, const struct rn_param *p)
 {
-    bool counter = p->kind == RN_PARAM_BATCHES;
-    void *data = rn_alloc(counter ? sizeof(int64_t) : p->count * sizeof(float));
+    if (rn_net_on_host(t->net)) return rn_tensor_value(RN_F32, p->dims, p->shape, (void *)device, false);
+    float *data = rn_alloc_array(p->count, sizeof *data);
     if (!data) return NULL;
-    if (counter) memcpy(data, &rn_net_batches(net)[p->offset], sizeof(int64_t));
-    else rn_net_get(net, row, data);
-    return rn_tensor_value(counter ? RN_I64 : RN_F32, counter ? 0 : p->dims, p->shape, data, true);
+    t->ops->read(t->dev, data, device, p->count * sizeof *data);
+    return rn_tensor_value(RN_F32, p->dims, p->shape, data, true);
 }
 
-static struct rn_value *model_tree(struct rn_net *net)
+static struct rn_value *counter_tree(int64_t batches)
+{
+    int64_t *data = rn_alloc(sizeof *data);
+    if (!data) return NULL;
+    *data = batches;
+    return rn_tensor_value(RN_I64, 0, NULL, data, true);
+}
+
+/* A state dict of the net's rows, out of its own floats or the average's. */
+static struct rn_value *model_tree(const struct rn_trainer *t, const float *weights, const float *buffers)
 {
     const struct rn_param *p;
-    size_t rows = rn_net_params(net, &p);
+    size_t rows = rn_net_params(t->net, &p);
     struct rn_value *d = rn_dict(true);
     bool ok = d;
-    for (size_t i = 0; ok && i < rows; i++)
-        ok = rn_tree_put(d, p[i].name, param_value(net, i, &p[i]));
+    for (size_t i = 0; ok && i < rows; i++) {
+        const float *floats = (p[i].trainable ? weights : buffers) + p[i].offset;
+        bool counter = p[i].kind == RN_PARAM_BATCHES;
+        ok = rn_tree_put(d, p[i].name, counter ? counter_tree(rn_net_batches(t->net)[p[i].offset])
+                                               : rn_floats_tree(t, floats, &p[i]));
+    }
     return rn_tree_end(d, ok);
+}
+
+static struct rn_value *training_tree(const struct rn_trainer *t)
+{
+    return model_tree(t, rn_net_weights(t->net), rn_net_buffers(t->net));
 }
 
 static struct rn_value *names_list(const struct rn_dataset *data)
@@ -121,18 +138,15 @@ static struct rn_value *own_tree(const struct rn_trainer *t)
 {
     struct rn_value *d = rn_dict(false);
     bool ok = d && put_description(d, &t->c) && put_state(d, t);
-    if (ok && t->c.average) ok = rn_tree_put(d, RN_TRAINING_WEIGHTS, model_tree(t->net));
+    if (ok && t->c.average) ok = rn_tree_put(d, RN_TRAINING_WEIGHTS, training_tree(t));
     if (ok && t->c.arguments) ok = rn_tree_put(d, "arguments", copy_value(t->c.arguments));
     return rn_tree_end(d, ok);
 }
 
 /* What was validated: the average, if there is one. */
-static struct rn_value *result_tree(struct rn_trainer *t)
+static struct rn_value *result_tree(const struct rn_trainer *t)
 {
-    rn_average_exchange(&t->average);
-    struct rn_value *d = model_tree(t->net);
-    rn_average_exchange(&t->average);
-    return d;
+    return t->c.average ? model_tree(t, t->average.value[0], t->average.value[1]) : training_tree(t);
 }
 
 struct rn_value *rn_trainer_tree(struct rn_trainer *t)

@@ -9,15 +9,6 @@
 
 /* -- optimiser --------------------------------------------------------------------------------- */
 
-/* One parameter's slice of a flat device array. */
-static struct rn_value *moment(struct rn_trainer *t, const float *flat, const struct rn_param *p)
-{
-    float *data = rn_alloc_array(p->count, sizeof *data);
-    if (!data) return NULL;
-    t->ops->read(t->dev, data, flat + p->offset, p->count * sizeof *data);
-    return rn_tensor_value(RN_F32, p->dims, p->shape, data, true);
-}
-
 static struct rn_value *step_tensor(int64_t step)
 {
     float *data = rn_alloc(sizeof *data);
@@ -31,11 +22,11 @@ static struct rn_value *param_state(struct rn_trainer *t, const struct rn_param 
     struct rn_value *d = rn_dict(false);
     bool ok = d;
     if (ok && t->c.optimizer == RN_SGD)
-        ok = rn_tree_put(d, "momentum_buffer", moment(t, t->opt.first, p));
+        ok = rn_tree_put(d, "momentum_buffer", rn_floats_tree(t, t->opt.first + p->offset, p));
     else if (ok)
         ok = rn_tree_put(d, "step", step_tensor(t->opt.t)) &&
-             rn_tree_put(d, "exp_avg", moment(t, t->opt.first, p)) &&
-             rn_tree_put(d, "exp_avg_sq", moment(t, t->opt.second, p));
+             rn_tree_put(d, "exp_avg", rn_floats_tree(t, t->opt.first + p->offset, p)) &&
+             rn_tree_put(d, "exp_avg_sq", rn_floats_tree(t, t->opt.second + p->offset, p));
     return rn_tree_end(d, ok);
 }
 

@@ -112,7 +112,10 @@ rn_status rn_weights_fit(const struct rn_net *net, const struct rn_checkpoint *c
  * them; the state dict is both where the file has no average. */
 rn_status rn_load_training(struct rn_net *net, struct rn_average *average,
                            const struct rn_checkpoint *c);
-/* The tree of a checkpoint (checkpoint.c); NULL when out of memory. */
+/* A row's floats as a tensor: borrowed where the device's memory is the host's, so that a checkpoint is
+ * written from where its numbers are, else copied.  NULL when out of memory. */
+struct rn_value *rn_floats_tree(const struct rn_trainer *t, const float *device, const struct rn_param *p);
+/* The tree of a checkpoint (checkpoint.c), good until the next step; NULL when out of memory. */
 #define RN_TRAINING_WEIGHTS "training_state_dict" /* in resnet_c, beside an average */
 struct rn_value *rn_trainer_tree(struct rn_trainer *t);
 struct rn_value *rn_optimizer_tree(struct rn_trainer *t);
