@@ -395,21 +395,28 @@ echo '{' >"$T/two/bench.json"
 refuses "a report with a damaged file" 3 'bench.json' "$BIN/report" "$T/two"
 
 # -- more small runs ---------------------------------------------------------------------------------
+# preset_says NAME FLAG... -- VALUE...: the settings in force, each "key value" as JSON has them.
+preset_says() {
+    preset=$1; shift
+    flags=
+    while [ "$1" != -- ]; do flags="$flags $1"; shift; done
+    shift
+    "$BIN/train" --preset "$preset" $flags --dry-run --json >"$T/sheet.json" 2>"$T/err"
+    for value in "$@"; do
+        if grep -qE "\"${value%% *}\": ${value#* },?\$" "$T/sheet.json"; then pass "preset $preset: $value"
+        else fail "preset $preset: $value" "$(grep "\"${value%% *}\"" "$T/sheet.json") $(why)"; fi
+    done
+}
+
 # The CIFAR-10 sheet: its values, each of which a flag overrides, and its names.
-"$BIN/train" --preset cifar10 --data demo --lr 0.05 --dry-run --json >"$T/sheet.json" 2>"$T/err"
-for value in 'epochs 200' 'batch-size 128' 'lr 0.05' 'momentum 0.9' 'weight-decay 0.0005' 't-max 200' \
+preset_says cifar10 --data demo --lr 0.05 -- 'epochs 200' 'batch-size 128' 'lr 0.05' 'momentum 0.9' \
+    'weight-decay 0.0005' 't-max 200' \
     'early-stop-floor 80' 'early-stop-patience 15' 'target-acc 85' 'seed 42' 'stem "cifar"' \
-    'augment "crop:4,flip"' 'mean \[0.4914,0.4822,0.4465\]' 'std \[0.2023,0.1994,0.201\]'; do
-    if grep -qE "\"${value%% *}\": ${value#* },?\$" "$T/sheet.json"; then pass "preset cifar10: $value"
-    else fail "preset cifar10: $value" "$(grep "\"${value%% *}\"" "$T/sheet.json") $(why)"; fi
-done
-"$BIN/train" --preset baseline-fp32 --data demo:224 --dry-run --json >"$T/sheet.json" 2>"$T/err"
-for value in 'parameters 11177538' 'opt "adamw"' 'lr 0.0001' 'head-lr 0.001' 'weight-decay 0.0001' 'epochs 10' \
+    'augment "crop:4,flip"' 'mean \[0.4914,0.4822,0.4465\]' 'std \[0.2023,0.1994,0.201\]'
+preset_says baseline-fp32 --data demo:224 -- 'parameters 11177538' 'opt "adamw"' 'lr 0.0001' 'head-lr 0.001' \
+    'weight-decay 0.0001' 'epochs 10' \
     'label-smoothing 0.1' 'batch-size 64' 'image-size 224' 'lr-scheduler "plateau"' 'lr-patience 10' \
-    'early-stop-patience 10' 'seed 42' 'std \[0.229,0.224,0.225\]'; do
-    if grep -qE "\"${value%% *}\": ${value#* },?\$" "$T/sheet.json"; then pass "preset baseline-fp32: $value"
-    else fail "preset baseline-fp32: $value" "$(grep "\"${value%% *}\"" "$T/sheet.json") $(why)"; fi
-done
+    'early-stop-patience 10' 'seed 42' 'std \[0.229,0.224,0.225\]'
 refuses "--freeze of what is not there" 2 'layer5: no parameter' "$BIN/train" --freeze layer5 --output "$T/x"
 run_small sheet --preset cifar10 --limit-train 12 --max-steps 3 --tensorboard
 sheet=$T/sheet/checkpoints/resnet18/resnet18_cifar_last.pth

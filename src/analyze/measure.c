@@ -11,6 +11,7 @@
 #include "analyze/measure.h"
 
 #include "analyze/analyze.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/real.h"
 #include "base/threads.h"
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -29,13 +29,6 @@
 #define TRIES 60
 #define VECTORS 2 /* of a step's panel */
 #define VALUES 6
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* -- multiply-adds with operands ------------------------------------------------------------------ */
 
@@ -123,9 +116,9 @@ static rn_status measure_fed(double *rate, int threads, const struct fed_row *ro
     const double flops = 2.0 * VECTORS * VALUES * row->lanes * (double)panel_steps(row) * PANEL_ROUNDS * threads;
     *rate = 0;
     for (int i = 0; i < TRIES; i++) {
-        double begin = now();
+        double begin = rn_seconds();
         rn_parallel(threads, threads, fed_task, &w);
-        *rate = RN_MAX(*rate, flops / (now() - begin));
+        *rate = RN_MAX(*rate, flops / (rn_seconds() - begin));
     }
     rn_free(w.memory);
     return RN_OK;
@@ -157,9 +150,9 @@ static rn_status measure_reads(double *rate, int threads, size_t bytes)
     w.rounds = (int)RN_MAX(1, ((size_t)32 << 20) / w.half);
     *rate = 0;
     for (int i = 0; i < TRIES; i++) {
-        double begin = now();
+        double begin = rn_seconds();
         rn_parallel(threads, threads, read_task, &w);
-        *rate = RN_MAX(*rate, 2.0 * (double)w.half * w.rounds * threads / (now() - begin));
+        *rate = RN_MAX(*rate, 2.0 * (double)w.half * w.rounds * threads / (rn_seconds() - begin));
     }
     rn_free(w.memory);
     return RN_OK;
@@ -217,9 +210,9 @@ static void nothing(void *arg, int64_t i, int worker) { (void)arg, (void)i, (voi
 static void launch(void *arg)
 {
     struct launch_work *w = arg;
-    double begin = now();
+    double begin = rn_seconds();
     for (int i = 0; i < LAUNCHES; i++) rn_parallel(w->threads, w->threads, nothing, NULL);
-    w->seconds = RN_MIN(w->seconds, (now() - begin) / LAUNCHES);
+    w->seconds = RN_MIN(w->seconds, (rn_seconds() - begin) / LAUNCHES);
 }
 
 rn_status rn_measure(struct rn_measured *m, int threads, const char *isa)

@@ -10,11 +10,11 @@
 
 #include "analyze/analyze.h"
 
+#include "base/clock.h"
 #include "base/real.h"
 #include "base/threads.h"
 
 #include <string.h>
-#include <time.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -96,21 +96,14 @@ static void work(void *arg, int64_t i, int worker)
     w->result[i] = w->row->run(w->row->rounds);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double measure(const struct peak_row *r, int threads)
 {
     struct peak_work w = { .row = r };
     double best = 0;
     for (int attempt = 0; attempt < 10; attempt++) {
-        double begin = now();
+        double begin = rn_seconds();
         rn_parallel(threads, threads, work, &w);
-        double rate = 2.0 * CHAINS * r->lanes * (double)r->rounds * threads / (now() - begin);
+        double rate = 2.0 * CHAINS * r->lanes * (double)r->rounds * threads / (rn_seconds() - begin);
         best = RN_MAX(best, rate);
     }
     return best / 1e9;

@@ -193,18 +193,11 @@ rn_status rn_augment_parse(struct rn_augment *a, const char *list)
     if (strcmp(list, "none") == 0) return RN_OK;
     for (const char *rest = list; rest;) {
         char item[ITEM_CHARS];
-        const char *comma = strchr(rest, ',');
-        size_t length = comma ? (size_t)(comma - rest) : strlen(rest);
-        if (length == 0 || length >= sizeof item)
-            return rn_fail(RN_EUSAGE, "augmentation '%s': an item is %s", rn_shown(list).text,
-                           length ? "too long" : "empty");
-        memcpy(item, rest, length);
-        item[length] = '\0';
+        rn_status status = rn_next_item(item, sizeof item, &rest, list, "augmentation");
+        if (status != RN_OK) return status;
         char *argument = strchr(item, ':');
         if (argument) *argument++ = '\0';
-        rn_status status = take_item(&parsed, item, argument);
-        if (status != RN_OK) return status;
-        rest = comma ? comma + 1 : NULL;
+        if ((status = take_item(&parsed, item, argument)) != RN_OK) return status;
     }
     *a = parsed;
     return RN_OK;

@@ -183,3 +183,14 @@ struct rn_shown rn_shown(const char *text)
     rn_printable(s.text, sizeof s.text, text, strlen(text));
     return s;
 }
+
+rn_status rn_next_item(char *item, size_t size, const char **rest, const char *list, const char *what)
+{
+    const size_t length = strcspn(*rest, ",");
+    if (length == 0 || length >= size)
+        return rn_fail(RN_EUSAGE, "%s '%s': an item is %s", what, rn_shown(list).text, length ? "too long" : "empty");
+    memcpy(item, *rest, length);
+    item[length] = '\0';
+    *rest = (*rest)[length] ? *rest + length + 1 : NULL;
+    return RN_OK;
+}

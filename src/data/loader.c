@@ -351,9 +351,8 @@ rn_status rn_loader_begin(struct rn_loader *loader, uint32_t epoch, int64_t firs
         return rn_fail(RN_EUSAGE, "batch %lld of an epoch that has %lld", (long long)first_step,
                        (long long)l->steps);
     settle(l);
-    l->height = l->c.progressive.parts ? rn_progressive_side(&l->c.progressive, epoch, l->c.set->height)
-                                       : l->c.set->height;
-    l->width = l->c.progressive.parts ? l->height : l->c.set->width;
+    l->height = rn_progressive_side(&l->c.progressive, epoch, l->c.set->height);
+    l->width = rn_progressive_side(&l->c.progressive, epoch, l->c.set->width);
     if (l->c.shuffle)
         rn_shuffle(l->order, (uint32_t)l->count, l->c.seed, epoch);
     else

@@ -40,16 +40,9 @@ rn_status rn_progressive_parse(struct rn_progressive *p, const char *list)
     if (!strcmp(list, "none")) return RN_OK;
     for (const char *rest = list; rest;) {
         char item[ITEM_CHARS];
-        const char *comma = strchr(rest, ',');
-        size_t length = comma ? (size_t)(comma - rest) : strlen(rest);
-        if (length == 0 || length >= sizeof item)
-            return rn_fail(RN_EUSAGE, "progressive sizes '%s': an item is %s", rn_shown(list).text,
-                           length ? "too long" : "empty");
-        memcpy(item, rest, length);
-        item[length] = '\0';
-        rn_status status = take_part(&parsed, item);
+        rn_status status = rn_next_item(item, sizeof item, &rest, list, "progressive sizes");
+        if (!status) status = take_part(&parsed, item);
         if (status) return status;
-        rest = comma ? comma + 1 : NULL;
     }
     *p = parsed;
     return RN_OK;

@@ -12,6 +12,10 @@
 struct rn_shown { char text[400]; };
 struct rn_shown rn_shown(const char *text);
 
+/* The next item of `list`, which people gave for `what`, NUL-terminated in item[size]; *rest, at first the list,
+ * moves behind its comma and is NULL after the last.  RN_EUSAGE: an item is empty or too long. */
+rn_status rn_next_item(char *item, size_t size, const char **rest, const char *list, const char *what);
+
 /* The set's name, shape (three square planes of `side`), classes and normalisation, all copied. */
 rn_status rn_dataset_describe(struct rn_dataset *set, const char *name, int side,
                               const char *const *class_names, int classes, const double mean[3],

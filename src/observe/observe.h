@@ -5,6 +5,7 @@
 #ifndef RN_OBSERVE_H
 #define RN_OBSERVE_H
 
+#include "base/clock.h"
 #include "base/text.h"
 
 /* One optimiser step, after it.  loss: mean of this step's images (A23).  The epoch's running sums:
@@ -28,7 +29,6 @@ struct rn_epoch {
     bool best;
 };
 
-double rn_seconds(void);     /* monotonic clock */
 double rn_peak_rss_mb(void); /* of this process so far; 1 MB = 2^20 bytes */
 double rn_rss_mb(void);      /* what it has in memory now; 0 where the system does not say */
 

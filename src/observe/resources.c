@@ -1,18 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
-/* resources.c - the clock, and this process's memory.  Never part of a result's bits. */
+/* resources.c - this process's memory.  Never part of a result's bits. */
 #include "observe/observe.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
-
-double rn_seconds(void)
-{
-    struct timespec now;
-    if (clock_gettime(CLOCK_MONOTONIC, &now)) return 0;
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 double rn_peak_rss_mb(void)
 {

@@ -19,7 +19,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define STACK 24      /* spans within each other */
 #define SITES 8192    /* and twice as many places to look for them */
@@ -55,13 +54,6 @@ static _Thread_local struct {
 } me;
 
 static _Atomic(struct rn_recorder *) current; /* the one that records, or recorded last */
-
-uint64_t rn_nanoseconds(void)
-{
-    struct timespec now;
-    if (clock_gettime(CLOCK_MONOTONIC, &now)) return 0;
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void lock(atomic_flag *flag)
 {

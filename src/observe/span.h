@@ -8,6 +8,7 @@
 #ifndef RN_SPAN_H
 #define RN_SPAN_H
 
+#include "base/clock.h"
 #include "observe/profile_op.h"
 
 #include <stdatomic.h>
@@ -72,7 +73,6 @@ void rn_recorder_sample(struct rn_recorder *r, const char *counter, const char *
 /* A span on a track called `track`, which no thread records on. */
 void rn_recorder_span(struct rn_recorder *r, const char *track, const char *name, uint64_t begin, uint64_t end);
 const struct rn_recording *rn_recorder_recording(const struct rn_recorder *r);
-uint64_t rn_nanoseconds(void); /* the clock of all spans: monotonic */
 
 /* A call of the op table, by the table that watches it; nothing while nobody records. */
 void rn_span_begin(const struct rn_op *op);

@@ -28,12 +28,17 @@ static bool begins(const struct rn_param *p, const char *prefix, size_t length)
     return p->trainable && !strncmp(p->name, prefix, length);
 }
 
-bool rn_frozen(const struct rn_train_config *c, const struct rn_param *p)
+bool rn_frozen_by(const char *freeze, const struct rn_param *p)
 {
-    const char *list = c->freeze ? c->freeze : "";
+    const char *list = freeze ? freeze : "";
     for (size_t n; (n = next_prefix(&list)) > 0; list += n)
         if (begins(p, list, n)) return true;
     return false;
+}
+
+bool rn_frozen(const struct rn_train_config *c, const struct rn_param *p)
+{
+    return rn_frozen_by(c->freeze, p);
 }
 
 /* Every beginning must be of something, and something must be left to train. */

@@ -70,6 +70,9 @@ struct rn_train_config {
 
 #define RN_HASHED_STEPS 20 /* hashes.txt has this many first steps of a run, or of its continuation */
 
+/* Whether --freeze with this list, NULL for none, keeps the parameter as it is. */
+bool rn_frozen_by(const char *freeze, const struct rn_param *p);
+
 /* -- the trainer ------------------------------------------------------------------------------- */
 struct rn_trainer;
 

@@ -192,23 +192,13 @@ static void name_run(struct report_run *r)
     rn_printable(r->name, sizeof r->name, r->folder + begin, end - begin);
 }
 
-/* Whether the name begins with one of the words between commas. */
-static bool begins_with_one(const char *name, const char *list)
-{
-    for (size_t length; list && *list; list += length + (list[length] == ',')) {
-        length = strcspn(list, ",");
-        if (length && !strncmp(name, list, length)) return true;
-    }
-    return false;
-}
-
 static rn_status count_trainable(struct report_run *r)
 {
     struct rn_graph g;
     rn_status st = rn_graph_build(&g, &r->net);
     if (st) return st;
     for (int i = 0; i < g.params; i++)
-        if (g.param[i].trainable && !begins_with_one(g.param[i].name, opt_text(&r->conf, "freeze")))
+        if (g.param[i].trainable && !rn_frozen_by(opt_text(&r->conf, "freeze"), &g.param[i]))
             r->trainable += (int64_t)g.param[i].count;
     rn_graph_free(&g);
     return RN_OK;
