@@ -53,12 +53,12 @@ IMAGE_FLAGS := $(filter-out -- $(IMAGE_LIBS),$(FOUND))
 OBJ      := $(BUILDDIR)/obj
 BIN      := $(BUILDDIR)/bin
 SOURCES  := $(sort $(wildcard src/*/*.c ref/*.c))
-CLI      := $(sort $(wildcard tools/cli/*.c))
+PARTS    := $(sort $(wildcard tools/*/*.c))
 PROGRAMS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
 BENCHES  := $(patsubst benchmarks/%.c,%,$(sort $(wildcard benchmarks/*.c)))
 TESTS    := $(patsubst tests/%.c,$(BUILDDIR)/tests/%,$(sort $(wildcard tests/test_*.c tests/slow_*.c tests/peers/*.c)))
 LIB      := $(BUILDDIR)/libresnet.a
-CLI_OBJ  := $(CLI:%.c=$(OBJ)/%.o)
+TOOLS    := $(BUILDDIR)/libtools.a
 BUILT    := $(PROGRAMS:%=$(BIN)/%)
 ROOT     := tools/..# names the root, since for make ./bench is `bench`, which measures
 ifeq ($(BUILD),release)
@@ -95,16 +95,18 @@ IMAGE_OBJ := $(patsubst %.c,$(OBJ)/%.o,$(filter src/data/image%,$(SOURCES)))
 $(IMAGE_OBJ) $(IMAGE_OBJ:$(OBJ)/%=$(BUILDDIR)/pic/%): private DEFINE = $(IMAGE_FLAGS)
 $(IMAGE_OBJ) $(IMAGE_OBJ:$(OBJ)/%=$(BUILDDIR)/pic/%): $(BUILDDIR)/libraries
 
+$(TOOLS): $(PARTS:%.c=$(OBJ)/%.o)
 $(LIB): $(SOURCES:%.c=$(OBJ)/%.o)
+$(LIB) $(TOOLS):
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(OBJ)/tools/%.o $(CLI_OBJ) $(LIB)
+$(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(OBJ)/tools/%.o $(TOOLS) $(LIB)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
 
 # What measures parts of the library: not among the programs, for those who work on it.
-$(BENCHES:%=$(BIN)/%): $(BIN)/%: $(OBJ)/benchmarks/%.o $(CLI_OBJ) $(LIB)
+$(BENCHES:%=$(BIN)/%): $(BIN)/%: $(OBJ)/benchmarks/%.o $(TOOLS) $(LIB)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
 
@@ -113,7 +115,7 @@ $(PROGRAMS:%=$(ROOT)/%): $(ROOT)/%: $(BIN)/% FORCE
 	@cmp -s $< $@ || { cp $< $@.new && mv -f $@.new $@; }
 $(filter-out bench,$(PROGRAMS)): %: $(ROOT)/%
 
-$(TESTS): $(BUILDDIR)/tests/%: $(OBJ)/tests/%.o $(CLI_OBJ) $(LIB)
+$(TESTS): $(BUILDDIR)/tests/%: $(OBJ)/tests/%.o $(TOOLS) $(LIB)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
 
@@ -169,8 +171,8 @@ bare: ## the one-line build, with gcc and clang, into build/bare
 	@mkdir -p build/bare
 	@for cc in gcc clang; do \
 	    command -v $$cc >/dev/null || { echo "$$cc: not installed, skipped"; continue; }; \
-	    echo "$$cc -O2 $(OURS) src/*/*.c ref/*.c tools/cli/*.c tools/train.c $(LDLIBS)"; \
-	    $$cc -O2 $(OURS) -o build/bare/train-$$cc src/*/*.c ref/*.c tools/cli/*.c tools/train.c $(LDLIBS) || exit 1; \
+	    echo "$$cc -O2 $(OURS) src/*/*.c ref/*.c tools/*/*.c tools/train.c $(LDLIBS)"; \
+	    $$cc -O2 $(OURS) -o build/bare/train-$$cc src/*/*.c ref/*.c tools/*/*.c tools/train.c $(LDLIBS) || exit 1; \
 	done
 
 peers: build/peers/ready ## a Python environment with PyTorch and others, to compare with
@@ -223,5 +225,5 @@ FORCE:
     $(PROGRAMS)
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(SOURCES:%.c=$(OBJ)/%.d) $(CLI:%.c=$(OBJ)/%.d) $(PROGRAMS:%=$(OBJ)/tools/%.d) $(BENCHES:%=$(OBJ)/benchmarks/%.d) \
+-include $(SOURCES:%.c=$(OBJ)/%.d) $(PARTS:%.c=$(OBJ)/%.d) $(PROGRAMS:%=$(OBJ)/tools/%.d) $(BENCHES:%=$(OBJ)/benchmarks/%.d) \
     $(TESTS:$(BUILDDIR)/%=$(OBJ)/%.d) $(PIC:.o=.d)

@@ -1,7 +1,7 @@
 /* test_bench_report.c - the statistics of ./bench, by hand. */
 #include "tests/test.h"
 
-#include "tools/cli/bench_report.h"
+#include "tools/bench/report.h"
 
 /* 1 to 101 in any order: a quantile q is 1 + 100 q. */
 static void test_quantiles(void)

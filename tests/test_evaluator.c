@@ -7,8 +7,8 @@
 
 #include "base/mem.h"
 #include "io/io.h"
-#include "tools/cli/evaluator.h"
-#include "tools/cli/predict.h"
+#include "tools/evaluate/evaluator.h"
+#include "tools/evaluate/predict.h"
 
 #include <unistd.h>
 

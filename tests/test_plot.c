@@ -1,4 +1,4 @@
-/* test_plot.c - charts of tools/cli/plot.h, and what is said where they cannot be. */
+/* test_plot.c - charts of tools/plot/plot.h, and what is said where they cannot be. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "tests/test.h"
@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "tools/cli/plot.h"
+#include "tools/plot/plot.h"
 
 #include <unistd.h>
 

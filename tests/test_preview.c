@@ -6,7 +6,7 @@
 #include "tests/test_picture.h"
 
 #include "base/mem.h"
-#include "tools/cli/preview.h"
+#include "tools/train/preview.h"
 
 #include <unistd.h>
 

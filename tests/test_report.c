@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "tools/cli/report.h"
+#include "tools/report/report.h"
 
 #include <dirent.h>
 #include <unistd.h>

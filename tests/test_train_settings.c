@@ -7,7 +7,7 @@
 #include "tests/test_train.h"
 
 #include "base/file.h"
-#include "tools/cli/train_settings.h"
+#include "tools/train/settings.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /*
  * bench.c - ./bench: speed of inference or training over batch sizes.  How it is measured: bench_run.c.
  */
-#include "tools/cli/bench_run.h"
+#include "tools/bench/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>

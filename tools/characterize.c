@@ -2,11 +2,11 @@
  * characterize.c - ./characterize: what a net consists of, what it computes and moves, what its executor fuses, and
  * what a machine would take for it.  Counts are exact, times are projections; only --validate runs the net.
  */
-#include "tools/cli/characterize_validate.h"
+#include "tools/characterize/validate.h"
 
 #include "base/file.h"
 #include "tools/cli/files.h"
-#include "tools/cli/plot.h"
+#include "tools/plot/plot.h"
 
 #include <stdio.h>
 

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "io/io.h"
 #include "tools/cli/options.h"
-#include "tools/cli/picture_folders.h"
+#include "tools/convert/picture_folders.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,10 +5,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "tools/cli/data.h"
-#include "tools/cli/evaluator.h"
+#include "tools/evaluate/evaluator.h"
 #include "tools/cli/files.h"
-#include "tools/cli/plot.h"
-#include "tools/cli/predict.h"
+#include "tools/plot/plot.h"
+#include "tools/evaluate/predict.h"
 
 #include <inttypes.h>
 #include <stdio.h>

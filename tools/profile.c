@@ -2,7 +2,7 @@
  * profile.c - ./profile: where the time of training or inference goes.  How it is recorded: observe/span.h; what the
  * tables say: docs/profiling.md.
  */
-#include "tools/cli/profile_run.h"
+#include "tools/profile/run.h"
 
 #include <stdio.h>
 

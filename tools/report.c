@@ -4,7 +4,7 @@
  */
 #include "base/file.h"
 #include "base/mem.h"
-#include "tools/cli/report.h"
+#include "tools/report/report.h"
 
 #include <stdio.h>
 #include <string.h>

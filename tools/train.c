@@ -8,11 +8,11 @@
 #include "base/mem.h"
 #include "tools/cli/data.h"
 #include "tools/cli/files.h"
-#include "tools/cli/plot.h"
-#include "tools/cli/preview.h"
-#include "tools/cli/profile_session.h"
+#include "tools/plot/plot.h"
+#include "tools/train/preview.h"
+#include "tools/profile/session.h"
 #include "tools/cli/stop.h"
-#include "tools/cli/train_settings.h"
+#include "tools/train/settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * The stream is of 4-byte numbers in this machine's byte order.  A batch is int32 {n, channels, height,
  * width}, int32 labels[n], float images[n][channels][height][width]; an epoch ends with n = 0.
  */
-#include "tools/cli/train_settings.h"
+#include "tools/train/settings.h"
 
 #include <errno.h>
 #include <stdio.h>

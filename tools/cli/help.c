@@ -1,5 +1,5 @@
 /* help.c - --help, --version, and how every program ends. */
-#include "tools/cli/plot.h"
+#include "tools/plot/plot.h"
 #include "tools/cli/private.h"
 
 #include "data/image.h"

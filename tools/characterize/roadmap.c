@@ -1,0 +1,97 @@
+/*
+ * roadmap.c - what a list of changes would bring on a machine, one after the other: no enlarging of the
+ * images, 3x3 convolutions of the blocks as depthwise and 1x1 ones, bf16, int8.  Projections of a net that is only
+ * partly built: nothing is said about its accuracy.
+ */
+#include "tools/characterize/characterize.h"
+
+#include <string.h>
+
+struct phase { const char *what, *claimed; double seconds, macs; int missing; };
+
+/* A group whose 3x3 convolution of C to K channels becomes a 3x3 one of each channel and a 1x1 of all, with what lies
+ * between them written and read. */
+static void make_depthwise(struct rn_group *g, const struct rn_trace *t)
+{
+    const struct rn_op *op = &t->op[g->op[0]];
+    const struct rn_conv_shape *s = &op->conv;
+    if (op->kind != RN_OP_CONV || s->R != 3 || strncmp(op->name, "layer", 5)) return;
+    const int64_t positions = (int64_t)s->P * s->Q, between = s->C * positions;
+    const int64_t was = (int64_t)s->K * (s->C / s->groups) * 9, is = (int64_t)s->C * 9 + (int64_t)s->C * s->K;
+    g->macs += (is - was) * positions;
+    g->flops += 2 * (is - was) * positions;
+    g->weights += is - was;
+    g->inputs += between;
+    g->outputs += between;
+}
+
+static rn_status project(struct phase *phase, const struct characterize *c, const struct rn_groups *g,
+                         enum rn_precision precision)
+{
+    struct rn_projection p;
+    rn_status status = rn_project(&p, g, &c->hardware, precision, c->batch);
+    if (status) return status;
+    phase->seconds = p.seconds;
+    phase->missing = p.missing_seconds;
+    for (int i = 0; i < g->rows; i++) phase->macs += (double)g->row[i].macs;
+    rn_projection_free(&p);
+    return RN_OK;
+}
+
+#define PHASES 5
+
+static rn_status project_phases(struct phase phase[PHASES], const struct characterize *c)
+{
+    struct rn_net_config config = c->config;
+    struct rn_trace t;
+    struct rn_groups g;
+    config.upsample = 0;
+    rn_status status = project(&phase[0], c, &c->groups, RN_FP32);
+    if (!status) status = rn_trace_build(&t, &config);
+    if (status) return status;
+    status = rn_groups_build(&g, &t);
+    if (!status) status = project(&phase[1], c, &g, RN_FP32);
+    for (int i = 0; !status && i < g.rows; i++) make_depthwise(&g.row[i], &t);
+    if (!status) status = project(&phase[2], c, &g, RN_FP32);
+    if (!status) status = project(&phase[3], c, &g, RN_BF16_TENSOR);
+    if (!status) status = project(&phase[4], c, &g, RN_INT8);
+    rn_groups_free(&g);
+    rn_trace_free(&t);
+    return status;
+}
+
+static void add_row(struct rn_text *t, const struct phase *now, const struct phase *before, const struct phase *first)
+{
+    char macs[RN_NUMBER_CHARS], ms[RN_NUMBER_CHARS], step[RN_NUMBER_CHARS], all[RN_NUMBER_CHARS];
+    rn_text_add(t, "  %-34s %12s", now->what, rn_fixed_text(macs, 1e-6 * now->macs, 1));
+    if (now->missing >= 0) {
+        rn_text_add(t, " %12s  needs the key %s\n", "N/A", rn_hardware_key_name(now->missing));
+        return;
+    }
+    rn_text_add(t, " %12s", rn_fixed_text(ms, 1e3 * now->seconds, 4));
+    if (before && before->missing < 0) rn_text_add(t, " %8s", rn_fixed_text(step, before->seconds / now->seconds, 2));
+    else rn_text_add(t, " %8s", "-");
+    if (first->missing < 0) rn_text_add(t, " %8s", rn_fixed_text(all, first->seconds / now->seconds, 2));
+    else rn_text_add(t, " %8s", "-");
+    rn_text_add(t, "  %s\n", now->claimed);
+}
+
+rn_status characterize_add_roadmap(struct rn_text *t, const struct characterize *c)
+{
+    struct phase phase[PHASES] = {
+        { "as it is, fp32", "", 0, 0, -1 }, { "images as they are, not enlarged", "about 12", 0, 0, -1 },
+        { "3x3 as depthwise and 1x1", "3 to 8, by layer", 0, 0, -1 }, { "bf16", "1.5 to 2.5", 0, 0, -1 },
+        { "int8, over depthwise fp32", "1.2 to 2 more", 0, 0, -1 },
+    };
+    rn_status status = project_phases(phase, c);
+    if (status) return status;
+    rn_text_add(t, "\nroadmap: projections on %s, batch %d; times over the row before and over the first; what the\n"
+                "optimisation study of this project's beginnings claims (all together: more than 20)\n"
+                "  %-34s %12s %12s %8s %8s  %s\n", c->hardware.name, c->batch, "", "M MACs", "ms", "times",
+                "of all", "claimed");
+    for (int i = 0; i < PHASES; i++)
+        add_row(t, &phase[i], i == 0 ? NULL : &phase[i == 4 ? 2 : i - 1], &phase[0]);
+    if (!c->config.upsample)
+        rn_text_add(t, "  (the net as given enlarges nothing; the study's is --image-size 64 --upsample 224)\n");
+    return RN_OK;
+}

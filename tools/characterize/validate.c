@@ -1,0 +1,298 @@
+/*
+ * validate.c - --measure and --validate: a hardware file for this machine, and its projection beside what
+ * the net really takes here.
+ *
+ * The whole is timed on the backend as it is.  Layers are timed on a copy of its table in which the slots that an
+ * inference calls look at the clock before and after: each fused operation is one such call, so calls and groups are
+ * in the same order.
+ */
+#include "tools/characterize/validate.h"
+
+#include "analyze/measure.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "observe/observe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* -- measure -------------------------------------------------------------------------------------- */
+
+static void add_key(struct rn_text *t, int key, double x)
+{
+    char number[RN_NUMBER_CHARS];
+    if (x > 0) rn_text_add(t, "%s = %s\n", rn_hardware_key_name(key), rn_number_text(number, x));
+}
+
+rn_status characterize_measure(const char *path, const struct characterize *c)
+{
+    struct rn_measured m;
+    struct rn_text t = { 0 };
+    const char *isa = c->device.ops->isa(c->device.dev);
+    rn_status status = rn_measure(&m, c->device.threads, isa);
+    if (status) return status;
+    rn_text_add(&t, "# Measured by ./characterize --measure: multiply-adds on registers and with loaded operands,\n"
+                "# reads of each level of memory, empty tasks.  No net and no layer was run.\n"
+                "name = this machine, %d threads, %s\n"
+                "source = measured with resnet.c " RN_VERSION ", %d threads, %s\n", c->device.threads, isa,
+                c->device.threads, isa);
+    add_key(&t, RN_HW_PEAK + RN_FP32, m.peak);
+    add_key(&t, RN_HW_UTILISATION, m.fed / m.peak);
+    for (int i = 0; i < RN_MEMORY_LEVELS; i++) {
+        add_key(&t, RN_HW_CAPACITY + i, m.capacity[i]);
+        add_key(&t, RN_HW_LEVEL_BANDWIDTH + i, m.bandwidth[i]);
+    }
+    add_key(&t, RN_HW_BANDWIDTH, m.main_bandwidth);
+    add_key(&t, RN_HW_LAUNCH, m.launch);
+    rn_text_add(&t, "%s = 0 # taken for granted, not measured: a core computes and moves in turn\n",
+                rn_hardware_key_name(RN_HW_OVERLAP));
+    status = rn_text_status(&t);
+    if (!status) status = rn_file_write(path, t.data, t.length);
+    rn_text_free(&t);
+    return status;
+}
+
+/* -- the clock around each call ------------------------------------------------------------------- */
+
+/* Of the calling thread's net: its backend, and the seconds of the calls of one pass. */
+struct watch { const struct rn_ops *ops; double *seconds; int calls, most; };
+static _Thread_local struct watch watch;
+
+static void note(double begin)
+{
+    if (watch.calls < watch.most) watch.seconds[watch.calls] = rn_seconds() - begin;
+    watch.calls++;
+}
+
+static void conv_bn(void *dev, void *dst, const void *src, const void *packed, const void *add, const float *gamma,
+                    const float *beta, const float *mean, const float *var, const struct rn_conv_shape *s,
+                    const struct rn_bn_shape *bn, void *work)
+{
+    double begin = rn_seconds();
+    watch.ops->conv2d_bn(dev, dst, src, packed, add, gamma, beta, mean, var, s, bn, work);
+    note(begin);
+}
+
+static void linear(void *dev, float *dst, const void *src, const void *packed, const float *bias,
+                   const struct rn_linear_shape *s, void *work)
+{
+    double begin = rn_seconds();
+    watch.ops->linear_forward(dev, dst, src, packed, bias, s, work);
+    note(begin);
+}
+
+static void max_pool(void *dev, void *dst, uint8_t *index, const void *src, const struct rn_pool_shape *s)
+{
+    double begin = rn_seconds();
+    watch.ops->maxpool_forward(dev, dst, index, src, s);
+    note(begin);
+}
+
+static void mean_pool(void *dev, void *dst, const void *src, const struct rn_pool_shape *s)
+{
+    double begin = rn_seconds();
+    watch.ops->global_avgpool_forward(dev, dst, src, s);
+    note(begin);
+}
+
+static void resize(void *dev, void *dst, const void *src, const struct rn_resize_shape *s)
+{
+    double begin = rn_seconds();
+    watch.ops->resize_forward(dev, dst, src, s);
+    note(begin);
+}
+
+static struct rn_ops watched(const struct rn_ops *ops)
+{
+    struct rn_ops w = *ops;
+    w.conv2d_bn = conv_bn;
+    w.linear_forward = linear;
+    w.maxpool_forward = max_pool;
+    w.global_avgpool_forward = mean_pool;
+    w.resize_forward = resize;
+    return w;
+}
+
+/* -- validate ------------------------------------------------------------------------------------- */
+
+#define WARM 2
+#define MOST_RUNS 60
+#define LEAST_RUNS 7
+#define SECONDS 2.0 /* of either measurement, unless LEAST_RUNS take longer */
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, int count)
+{
+    qsort(x, (size_t)count, sizeof *x, compare);
+    return count % 2 ? x[count / 2] : (x[count / 2 - 1] + x[count / 2]) / 2;
+}
+
+struct subject { struct rn_net *net; float *images, *logits; int batch; };
+
+static rn_status prepare(struct subject *s, const struct characterize *c, const struct rn_ops *ops)
+{
+    struct rn_net_config config = c->config;
+    const size_t pixels = (size_t)c->batch * 3 * (size_t)config.image_size * (size_t)config.image_size;
+    *s = (struct subject){ .batch = c->batch };
+    config.batch = 0;
+    config.eval_batch = c->batch;
+    rn_status status = rn_net_create(&s->net, &config, ops, c->device.dev);
+    if (status) return status;
+    rn_net_init(s->net, 42);
+    s->images = rn_alloc_array(pixels, sizeof *s->images);
+    s->logits = rn_alloc_array((size_t)c->batch, (size_t)config.arch.classes * sizeof *s->logits);
+    if (!s->images || !s->logits) return RN_ENOMEM;
+    struct rn_random r = rn_random(42, RN_RANDOM_TEST, 0, 0);
+    for (size_t i = 0; i < pixels; i++) s->images[i] = (float)(4 * rn_random_uniform(&r) - 2);
+    return RN_OK;
+}
+
+static void finish(struct subject *s)
+{
+    rn_net_free(s->net);
+    rn_free(s->images);
+    rn_free(s->logits);
+}
+
+/* Seconds of one pass. */
+static double one_pass(struct subject *s)
+{
+    double begin = rn_seconds();
+    rn_net_infer(s->net, s->images, s->batch, s->logits);
+    return rn_seconds() - begin;
+}
+
+static bool enough(int runs, double begin)
+{
+    return runs >= MOST_RUNS || (runs >= LEAST_RUNS && rn_seconds() - begin > SECONDS);
+}
+
+static rn_status time_whole(double *seconds, int *runs, const struct characterize *c)
+{
+    struct subject s;
+    double time[MOST_RUNS];
+    rn_status status = prepare(&s, c, c->device.ops);
+    if (!status) {
+        const double begin = rn_seconds();
+        for (int i = 0; i < WARM; i++) one_pass(&s);
+        for (*runs = 0; !enough(*runs, begin); (*runs)++) time[*runs] = one_pass(&s);
+        *seconds = median(time, *runs);
+    }
+    finish(&s);
+    return status;
+}
+
+/* time[group][run]: seconds of the calls for that group, those of all parts of a large batch together. */
+static rn_status watch_passes(double (*time)[MOST_RUNS], int *runs, struct subject *s, int groups)
+{
+    const double begin = rn_seconds();
+    for (int run = -WARM; run < 0 || !enough(run, begin); run++) {
+        watch.calls = 0;
+        one_pass(s);
+        if (watch.calls % groups || watch.calls > watch.most)
+            return rn_fail(RN_EFAIL, "--validate: %d calls for %d fused operations", watch.calls, groups);
+        for (int i = 0; run >= 0 && i < watch.calls; i++)
+            time[i % groups][run] = (i < groups ? 0 : time[i % groups][run]) + watch.seconds[i];
+        *runs = run + 1;
+    }
+    return RN_OK;
+}
+
+static rn_status time_layers(double *seconds, const struct characterize *c)
+{
+    const struct rn_ops ops = watched(c->device.ops);
+    const int groups = c->groups.rows, most = groups * c->batch;
+    double (*time)[MOST_RUNS] = rn_alloc_array((size_t)groups, sizeof *time);
+    struct subject s;
+    int runs = 0;
+    rn_status status = prepare(&s, c, &ops);
+    watch = (struct watch){ c->device.ops, rn_alloc_array((size_t)most, sizeof(double)), 0, most };
+    if (!status && (!time || !watch.seconds)) status = RN_ENOMEM;
+    if (!status) status = watch_passes(time, &runs, &s, groups);
+    for (int i = 0; !status && i < groups; i++) seconds[i] = median(time[i], runs);
+    finish(&s);
+    rn_free(watch.seconds);
+    rn_free(time);
+    return status;
+}
+
+rn_status characterize_validate(struct characterize_validation *v, const struct characterize *c)
+{
+    const struct rn_projection *p = &c->projection;
+    *v = (struct characterize_validation){ .groups = c->groups.rows };
+    if (strcmp(opt_text(c->o, "model"), "ours") || c->precision != RN_FP32)
+        return rn_fail(RN_EUSAGE, "--validate: only our model at fp32 is set against what runs here");
+    if (p->missing_seconds >= 0)
+        return rn_fail(RN_EUSAGE, "--validate: %s has no %s", c->hardware.name,
+                       rn_hardware_key_name(p->missing_seconds));
+    v->measured = rn_alloc_array((size_t)v->groups, sizeof *v->measured);
+    double *error = rn_alloc_array((size_t)v->groups, sizeof *error);
+    rn_status status = v->measured && error ? time_whole(&v->seconds, &v->runs, c) : RN_ENOMEM;
+    if (!status) status = time_layers(v->measured, c);
+    for (int i = 0; !status && i < v->groups; i++) {
+        const double off = p->row[i].seconds / v->measured[i] - 1;
+        error[i] = off < 0 ? -off : off;
+    }
+    if (!status) v->median_error = median(error, v->groups);
+    rn_free(error);
+    return status;
+}
+
+void characterize_validation_free(struct characterize_validation *v)
+{
+    rn_free(v->measured);
+    v->measured = NULL;
+}
+
+/* -- what is written ------------------------------------------------------------------------------ */
+
+void characterize_add_validation_json(struct rn_text *t, const struct characterize *c)
+{
+    const struct characterize_validation *v = c->validation;
+    rn_text_add(t, ",\n\"validation\": {\"predicted_ms\": ");
+    rn_text_number(t, 1e3 * c->projection.seconds);
+    rn_text_add(t, ", \"measured_ms\": ");
+    rn_text_number(t, 1e3 * v->seconds);
+    rn_text_add(t, ", \"error\": ");
+    rn_text_number(t, c->projection.seconds / v->seconds - 1);
+    rn_text_add(t, ", \"median_layer_error\": ");
+    rn_text_number(t, v->median_error);
+    rn_text_add(t, ", \"runs\": %d, \"threads\": %d, \"isa\": \"%s\", \"layers\": [", v->runs, c->device.threads,
+                c->device.ops->isa(c->device.dev));
+    for (int i = 0; i < v->groups; i++) {
+        rn_text_add(t, "%s\n  {\"name\": \"%s\", \"predicted_ms\": ", i ? "," : "",
+                    c->trace.op[c->groups.row[i].op[0]].name);
+        rn_text_number(t, 1e3 * c->projection.row[i].seconds);
+        rn_text_add(t, ", \"measured_ms\": ");
+        rn_text_number(t, 1e3 * v->measured[i]);
+        rn_text_add(t, "}");
+    }
+    rn_text_add(t, "]}");
+}
+
+void characterize_add_validation(struct rn_text *t, const struct characterize *c)
+{
+    const struct characterize_validation *v = c->validation;
+    char a[RN_NUMBER_CHARS], b[RN_NUMBER_CHARS], e[RN_NUMBER_CHARS], what[64];
+    rn_text_add(t, "\nprojected against measured here: %d threads, %s, batch %d, median of %d passes\n",
+                c->device.threads, c->device.ops->isa(c->device.dev), c->batch, v->runs);
+    rn_text_add(t, "  %-22s %-18s %12s %12s %8s\n", "fused operation", "", "projected ms", "measured ms", "error %");
+    for (int i = 0; i < v->groups; i++) {
+        const struct rn_op *first = &c->trace.op[c->groups.row[i].op[0]];
+        const double p = c->projection.row[i].seconds, m = v->measured[i];
+        rn_text_add(t, "  %-22s %-18s %12s %12s %8s\n", first->name, characterize_describe(what, first),
+                    rn_fixed_text(a, 1e3 * p, 4), rn_fixed_text(b, 1e3 * m, 4),
+                    rn_fixed_text(e, 100 * (p / m - 1), 1));
+    }
+    rn_text_add(t, "  %-41s %12s %12s %8s\n", "whole, timed without a clock inside",
+                rn_fixed_text(a, 1e3 * c->projection.seconds, 3),
+                rn_fixed_text(b, 1e3 * v->seconds, 3),
+                rn_fixed_text(e, 100 * (c->projection.seconds / v->seconds - 1), 1));
+    rn_text_add(t, "  median error of a fused operation: %s %%\n", rn_fixed_text(e, 100 * v->median_error, 1));
+}

@@ -1,0 +1,421 @@
+/* inference.c - section 5: how long inference takes, what memory it needs, and what it answers. */
+#include "tools/report/report.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHOWN_CLASSES 40 /* of the confusion matrix, and of the table of classes */
+#define SHOWN_HISTOGRAMS 6
+
+const struct rn_value *report_result(const struct report_run *r, int batch)
+{
+    const struct rn_value *results = r->bench.root ? rn_dict_get(r->bench.root, "results") : NULL;
+    for (size_t i = 0; results && i < results->count; i++)
+        if (!batch || rn_dict_get(results->item[i], "batch")->integer == batch) return results->item[i];
+    return NULL;
+}
+
+static double number(const struct report_run *r, const struct rn_value *result, const char *key)
+{
+    char digits[REPORT_DIGITS];
+    double x;
+    report_number(digits, &x, &r->bench, result, key);
+    return x;
+}
+
+static void number_cell(struct report_page *p, const struct report_run *r, const struct rn_value *result,
+                        const char *key)
+{
+    char digits[REPORT_DIGITS];
+    double x;
+    report_cell(p, report_number(digits, &x, &r->bench, result, key));
+}
+
+/* -- speed ------------------------------------------------------------------------------------- */
+
+/* Mean over batch, with the digits of the file where it has them. */
+static void per_image_cell(struct report_page *p, const struct report_run *r, const struct rn_value *result,
+                           int decimals)
+{
+    char text[RN_NUMBER_CHARS];
+    if (decimals > 2 && rn_dict_get(result, "per_image_ms")) number_cell(p, r, result, "per_image_ms");
+    else report_cell(p, rn_fixed_text(text, number(r, result, "mean_ms") / number(r, result, "batch"), decimals));
+}
+
+/* The table as such reports have always had it, in the text only. */
+static void short_table(struct report_page *p, const struct report_run *r, const struct rn_value *results)
+{
+    static const struct report_head head[] = { { "Batch Size", 12, false }, { "Mean Time (ms)", 15, false },
+                                               { "Per Image (ms)", 15, false }, { "Throughput (FPS)", 16, false } };
+    char text[RN_NUMBER_CHARS];
+    p->into = REPORT_TXT;
+    report_table(p, head, RN_COUNT(head));
+    for (size_t i = 0; i < results->count; i++) {
+        number_cell(p, r, results->item[i], "batch");
+        report_cell(p, rn_fixed_text(text, number(r, results->item[i], "mean_ms"), 2));
+        per_image_cell(p, r, results->item[i], 2);
+        report_cell(p, rn_fixed_text(text, number(r, results->item[i], "images_per_second"), 1));
+    }
+}
+
+static void long_table(struct report_page *p, const struct report_run *r, const struct rn_value *results)
+{
+    static const struct report_head head[] = {
+        { "Batch Size", 10, false }, { "Mean Time (ms)", 14, false }, { "Per Image (ms)", 14, false },
+        { "Throughput (FPS)", 16, false }, { "Std (ms)", 10, false }, { "p50 (ms)", 10, false },
+        { "p95 (ms)", 10, false }, { "p99 (ms)", 10, false }, { "GFLOP/s", 9, false }, { "Of Peak", 8, false },
+        { "Peak Memory (MB)", 16, false },
+    };
+    static const char *const key[] = { "images_per_second", "std_ms", "p50_ms", "p95_ms", "p99_ms", "gflops" };
+    char text[RN_NUMBER_CHARS], share[RN_NUMBER_CHARS + 4];
+    report_table(p, head, RN_COUNT(head));
+    for (size_t i = 0; i < results->count; i++) {
+        const struct rn_value *v = results->item[i];
+        number_cell(p, r, v, "batch");
+        number_cell(p, r, v, "mean_ms");
+        per_image_cell(p, r, v, 4);
+        for (size_t k = 0; k < RN_COUNT(key); k++) number_cell(p, r, v, key[k]);
+        double part = number(r, v, "gflops") / number(r, v, "peak_gflops_measured");
+        snprintf(share, sizeof share, "%s %%", isfinite(part) ? rn_fixed_text(text, 100 * part, 1) : "N/A");
+        report_cell(p, share);
+        number_cell(p, r, v, "peak_rss_mb");
+    }
+}
+
+static void speed_chart(struct report_page *p, const struct report_run *r, const struct rn_value *results)
+{
+    double x[BENCH_SIZES], y[BENCH_SIZES];
+    struct rn_text svg = { 0 };
+    struct report_chart c = { .x_title = "batch size", .y_title = "images/s", .curves = 1, .from_zero = true,
+                              .doubling = true };
+    c.curve[0] = (struct report_curve){ .x = x, .y = y, .count = (int)results->count };
+    for (size_t i = 0; i < results->count; i++) {
+        size_t k = i; /* by batch size */
+        double batch = number(r, results->item[i], "batch");
+        for (; k > 0 && x[k - 1] > batch; k--) x[k] = x[k - 1], y[k] = y[k - 1];
+        x[k] = batch;
+        y[k] = number(r, results->item[i], "images_per_second");
+    }
+    c.mark = number(r, r->bench.root, "knee_batch");
+    if (!(c.mark >= x[0])) c.mark = NAN;
+    report_chart(&svg, &c);
+    if (!rn_text_status(&svg)) report_figure(p, true, svg.data, "<b>Throughput</b> over batch size; dashed: the knee");
+    rn_text_free(&svg);
+}
+
+static void histogram(struct report_page *p, const struct report_run *r, const struct rn_value *result)
+{
+    const struct rn_value *counts = rn_dict_get(result, "histogram");
+    double height[BENCH_BARS], low = number(r, result, "min_ms"), high = number(r, result, "max_ms");
+    char caption[200], batch[REPORT_DIGITS];
+    struct rn_text svg = { 0 };
+    double x;
+    if (!counts || !(low <= high)) return;
+    for (int i = 0; i < BENCH_BARS; i++) height[i] = (double)counts->item[i]->integer;
+    const struct report_bars bars = { .x_title = "milliseconds of one call", .y_title = "calls", .low = low,
+                                      .width = (high - low) / BENCH_BARS, .height = height, .count = BENCH_BARS };
+    report_bars(&svg, &bars);
+    snprintf(caption, sizeof caption, "<b>Latency</b>, batch %s",
+             report_number(batch, &x, &r->bench, result, "batch"));
+    if (!rn_text_status(&svg)) report_figure(p, true, svg.data, caption);
+    rn_text_free(&svg);
+}
+
+static void speed(struct report_page *p, const struct report_run *r)
+{
+    const struct rn_value *results = r->bench.root ? rn_dict_get(r->bench.root, "results") : NULL;
+    char text[REPORT_DIGITS];
+    double x;
+    report_heading(p, "Benchmark Results by Batch Size");
+    if (!results) {
+        report_note(p, "N/A (%s)", r->bench.why);
+        return;
+    }
+    short_table(p, r, results);
+    p->into = REPORT_PAGE;
+    long_table(p, r, results);
+    p->into = REPORT_ALL;
+    report_number(text, &x, &r->bench, r->bench.root, "knee_batch");
+    report_note(p, "Knee: batch %s is the smallest with 95 %% of the best images/s.%s%s", text,
+                *r->bench.why ? " Not all could be measured: " : "", r->bench.why);
+    p->into = REPORT_PAGE;
+    if (results->count > 1) speed_chart(p, r, results);
+    for (size_t i = 0; i < results->count && i < SHOWN_HISTOGRAMS; i++) histogram(p, r, results->item[i]);
+    p->into = REPORT_ALL;
+}
+
+/* -- memory, methodology ----------------------------------------------------------------------- */
+
+static void memory(struct report_page *p, const struct report_run *r)
+{
+    const struct rn_value *one = report_result(r, 0);
+    const struct report_flops f = report_flops(r);
+    char text[RN_NUMBER_CHARS], digits[REPORT_DIGITS], batch[REPORT_DIGITS];
+    double x;
+    int64_t weights = 0;
+    for (int i = 0; i < r->layers; i++) weights += r->layer[i].bytes;
+    report_heading(p, "Memory Usage Analysis");
+    if (r->layer) report_fields(p, "Model Size on Disk", "%s MB (parameters; with the buffers of batch norm %" PRId64
+                                " bytes, which is what ./convert --weights-only writes besides names)",
+                                rn_fixed_text(text, (double)f.parameters * 4 / RN_MB, 2), weights);
+    else report_fields(p, "Model Size on Disk", "N/A (%s)", r->why_net);
+    if (r->checkpoint)
+        report_fields(p, "Checkpoint on Disk", "%s MB (%" PRId64 " bytes, with the state of the optimiser)",
+                      rn_fixed_text(text, (double)r->checkpoint_bytes / RN_MB, 2), r->checkpoint_bytes);
+    report_field(p, "GPU Runtime Memory", "N/A (no GPU is used: the net lives in the arena below)", NULL);
+    report_number(digits, &x, &r->bench, one, "host_growth_mb");
+    if (isfinite(x)) report_fields(p, "CPU Runtime Memory", "%s MB (growth of the process from before the first call "
+                                   "to after the last, batch %s)", digits,
+                                   report_number(batch, &x, &r->bench, one, "batch"));
+    else report_fields(p, "CPU Runtime Memory", "N/A (%s)", !one ? r->bench.why : "bench.json does not say");
+    if (!one) return;
+    report_number(digits, &x, &r->bench, one, "arena_mb");
+    if (isfinite(x)) report_fields(p, "Arena", "%s MB (weights and activations in one block, taken before the first "
+                                   "call)", digits);
+    report_number(digits, &x, &r->bench, one, "peak_rss_mb");
+    report_fields(p, "Peak Memory of the Process", "%s MB", digits);
+}
+
+static void methodology(struct report_page *p, const struct report_run *r)
+{
+    const struct rn_value *root = r->bench.root, *one = report_result(r, 0);
+    const struct rn_value *results = root ? rn_dict_get(root, "results") : NULL;
+    char text[REPORT_DIGITS], list[400] = "";
+    double x;
+    report_heading(p, "Inference Methodology");
+    if (!root) {
+        report_bullet(p, "N/A (%s)", r->bench.why);
+        return;
+    }
+    for (size_t i = 0; i < results->count; i++) {
+        size_t at = strlen(list);
+        snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "",
+                 report_number(text, &x, &r->bench, results->item[i], "batch"));
+    }
+    report_bullet(p, "Warm-up Passes: %s runs before benchmarking", report_number(text, &x, &r->bench, root, "warmup"));
+    report_bullet(p, "Benchmark Runs: %s iterations per batch size", report_number(text, &x, &r->bench, root, "runs"));
+    report_bullet(p, "Batch Sizes Tested: [%s]", list);
+    report_bullet(p, "Backend: resnet.c on the CPU, %s, %s, %s threads", report_string(one, "isa"),
+                  report_string(one, "numerics"), report_number(text, &x, &r->bench, one, "threads"));
+    report_bullet(p, "Synchronization: a call ends when its logits are in the host's memory; wall clock");
+    report_bullet(p, "Input: %s; weights of this net's shapes, whose values have no influence on time",
+                  report_string(root, "input") ? report_string(root, "input") : "not said");
+    report_bullet(p, "Statistics: images/s of the median call; quantiles linear between neighbours; std of a sample; "
+                  "each batch size in a process of its own");
+    report_bullet(p, "GFLOP/s: two for each multiply-accumulate, also of padding, which nothing computes (so small "
+                  "images may pass 100 %%); the peak is that of a loop of nothing but fused multiply-adds on the same "
+                  "threads, %s GFLOP/s", report_number(text, &x, &r->bench, one,
+                                                                                 "peak_gflops_measured"));
+    report_bullet(p, "Reproducibility: Fixed random seed (42) of input and weights");
+}
+
+/* -- what follows from the answers ------------------------------------------------------------- */
+
+static const struct rn_value *item(const struct report_run *r, const char *key)
+{
+    return r->evaluation.root ? rn_dict_get(r->evaluation.root, key) : NULL;
+}
+
+static void draw_confusion(struct report_page *p, const struct report_run *r)
+{
+    const struct rn_value *rows = item(r, "confusion"), *names = item(r, "classes");
+    const size_t n = rows->count;
+    int64_t *count = rn_alloc_array(n * n, sizeof *count);
+    const char **name = rn_alloc_array(n, sizeof *name);
+    struct rn_text svg = { 0 };
+    for (size_t i = 0; count && name && i < n; i++) {
+        name[i] = names->item[i]->text;
+        for (size_t k = 0; k < n; k++) count[i * n + k] = rows->item[i]->item[k]->integer;
+    }
+    if (count && name) {
+        report_confusion(&svg, count, name, (int)n);
+        if (!rn_text_status(&svg)) report_figure(p, n <= 4, svg.data, "<b>Confusion matrix</b>: a row for each label, "
+                                            "a column for each answer; colour is the share of the row");
+    }
+    rn_text_free(&svg);
+    rn_free(count);
+    rn_free(name);
+}
+
+static void draw_roc(struct report_page *p, const struct report_run *r)
+{
+    char caption[300], digits[REPORT_DIGITS];
+    struct rn_text svg = { 0 };
+    double auc, *x = rn_alloc_array((size_t)r->roc_points + 1, 2 * sizeof *x), *y = x ? x + r->roc_points : NULL;
+    if (!x || !r->roc_points) {
+        rn_free(x);
+        return;
+    }
+    for (int i = 0; i < r->roc_points; i++) x[i] = r->roc[i][0], y[i] = r->roc[i][1];
+    struct report_chart c = { .x_title = "1 - specificity", .y_title = "sensitivity", .curves = 1, .unit = true,
+                              .mark = NAN };
+    c.curve[0] = (struct report_curve){ .x = x, .y = y, .count = r->roc_points, .steps = true };
+    report_chart(&svg, &c);
+    report_number(digits, &auc, &r->evaluation, r->evaluation.root, "auc");
+    snprintf(caption, sizeof caption, "<b>ROC</b>: area under the curve %s; dashed: chance", digits);
+    if (!rn_text_status(&svg)) report_figure(p, true, svg.data, caption);
+    rn_text_free(&svg);
+    rn_free(x);
+}
+
+/* Accuracy of each bin of confidences, where the file has bins of equal width. */
+static void draw_reliability(struct report_page *p, const struct report_run *r)
+{
+    const struct rn_value *bins = item(r, "reliability");
+    double height[100], ece;
+    char digits[REPORT_DIGITS], caption[300];
+    struct rn_text svg = { 0 };
+    if (!bins || bins->kind != RN_LIST || !bins->count || bins->count > RN_COUNT(height)) return;
+    for (size_t i = 0; i < bins->count; i++) {
+        double count, correct;
+        report_number(digits, &count, &r->evaluation, bins->item[i], "count");
+        report_number(digits, &correct, &r->evaluation, bins->item[i], "correct");
+        height[i] = count > 0 && correct >= 0 && correct <= count ? correct / count : NAN;
+    }
+    const struct report_bars bars = { .x_title = "confidence", .y_title = "accuracy", .height = height,
+                                      .width = 1.0 / (double)bins->count, .count = (int)bins->count,
+                                      .unit = true };
+    report_bars(&svg, &bars);
+    report_number(digits, &ece, &r->evaluation, r->evaluation.root, "ece");
+    snprintf(caption, sizeof caption, "<b>Reliability</b>: expected calibration error %s; dashed: perfect", digits);
+    if (!rn_text_status(&svg)) report_figure(p, true, svg.data, caption);
+    rn_text_free(&svg);
+}
+
+static void class_table(struct report_page *p, const struct report_run *r)
+{
+    static const struct report_head head[] = { { "Class", 20, true }, { "Images", 9, false }, { "Answers", 9, false },
+                                               { "Correct", 9, false }, { "Precision", 10, false },
+                                               { "Recall", 10, false }, { "F1", 10, false } };
+    static const char *const key[] = { "support", "answers", "correct", "precision", "recall", "f1" };
+    const struct rn_value *list = item(r, "per_class");
+    char digits[REPORT_DIGITS], text[RN_NUMBER_CHARS];
+    double x;
+    if (!list || list->kind != RN_LIST || list->count > SHOWN_CLASSES) return;
+    report_table(p, head, RN_COUNT(head));
+    for (size_t i = 0; i < list->count; i++) {
+        const struct rn_value *v = list->item[i]->kind == RN_DICT ? list->item[i] : NULL;
+        const char *name = report_string(v, "class");
+        report_cell(p, name ? name : "N/A");
+        for (size_t k = 0; k < RN_COUNT(key); k++) {
+            report_number(digits, &x, &r->evaluation, v, key[k]);
+            report_cell(p, k < 3 || !isfinite(x) ? digits : rn_fixed_text(text, x, 4));
+        }
+    }
+}
+
+static void missed(struct report_page *p, const struct report_run *r)
+{
+    const struct rn_value *images = r->missed.root ? rn_dict_get(r->missed.root, "images") : NULL;
+    char wrong[REPORT_DIGITS], count[REPORT_DIGITS], digits[REPORT_DIGITS], text[RN_NUMBER_CHARS];
+    char head[300], below[300];
+    double x;
+    report_heading(p, "Misclassified Examples");
+    if (!images) {
+        report_note(p, "N/A (%s)", r->missed.why);
+        return;
+    }
+    report_number(wrong, &x, &r->missed, r->missed.root, "wrong");
+    report_number(count, &x, &r->missed, r->missed.root, "count");
+    report_note(p, "%s of %s images are misclassified; here are the %zu of them in which the net is surest. Pixels are "
+                "what the net is given, before normalisation.", wrong, count, images->count);
+    for (size_t i = 0; i < images->count; i++) {
+        const struct rn_value *v = images->item[i];
+        char shown[100];
+        const char *label = report_string(v, "label"), *answer = report_string(v, "answer");
+        snprintf(head, sizeof head, "%s", rn_printable(shown, sizeof shown, label, strlen(label)));
+        report_number(digits, &x, &r->missed, v, "confidence");
+        snprintf(below, sizeof below, "taken for %s, %s %%, image ",
+                 rn_printable(shown, sizeof shown, answer, strlen(answer)), rn_fixed_text(text, 100 * x, 1));
+        size_t at = strlen(below);
+        snprintf(below + at, sizeof below - at, "%s", report_number(digits, &x, &r->missed, v, "index"));
+        report_picture(p, report_string(v, "png"), head, below);
+    }
+}
+
+static void ratio_field(struct report_page *p, const struct report_run *r, const char *name, const char *key)
+{
+    const struct rn_value *root = r->evaluation.root, *all = rn_dict_get(root, "bootstrap"), *pair = NULL;
+    char digits[REPORT_DIGITS], other[REPORT_DIGITS], text[3][RN_NUMBER_CHARS], shown[200];
+    double x, low = NAN, high = NAN;
+    if (!rn_dict_get(root, key)) return;
+    if (all && all->kind == RN_DICT) pair = rn_dict_get(all, key);
+    if (pair && pair->kind == RN_LIST && pair->count == 2) {
+        report_digits(other, &low, &r->evaluation, pair->item[0]);
+        report_digits(other, &high, &r->evaluation, pair->item[1]);
+    }
+    report_number(digits, &x, &r->evaluation, root, key);
+    snprintf(shown, sizeof shown, isfinite(low) && isfinite(high) ? "%s (95 %% interval %s to %s)" : "%s",
+             isfinite(x) ? rn_fixed_text(text[0], x, 4) : "N/A", rn_fixed_text(text[1], low, 4),
+             rn_fixed_text(text[2], high, 4));
+    report_field(p, name, shown, digits);
+}
+
+void report_answers(struct report_page *p, const struct report_run *r)
+{
+    static const char *const ratio[][2] = { { "Sensitivity", "sensitivity" }, { "Specificity", "specificity" },
+                                            { "Precision", "precision" }, { "F1", "f1" }, { "AUC", "auc" },
+                                            { "Average Precision", "average_precision" },
+                                            { "Expected Calibration Error", "ece" } };
+    if (!r->evaluation.root) return;
+    p->into = REPORT_PAGE;
+    report_heading(p, "Answers on the Test Images");
+    if (report_string(r->evaluation.root, "positive_class"))
+        report_field(p, "Positive Class", report_string(r->evaluation.root, "positive_class"), NULL);
+    for (size_t i = 0; i < RN_COUNT(ratio); i++) ratio_field(p, r, ratio[i][0], ratio[i][1]);
+    class_table(p, r);
+    if (item(r, "confusion")->count <= SHOWN_CLASSES) draw_confusion(p, r);
+    else report_note(p, "The confusion matrix is too large for a page: ./evaluate --confusion FILE.png draws it.");
+    draw_roc(p, r);
+    draw_reliability(p, r);
+    missed(p, r);
+    p->into = REPORT_ALL;
+}
+
+/* -- the section ------------------------------------------------------------------------------- */
+
+static void accuracy(struct report_page *p, const struct report_run *r)
+{
+    char digits[REPORT_DIGITS], count[REPORT_DIGITS], correct[REPORT_DIGITS], text[RN_NUMBER_CHARS],
+        shown[RN_NUMBER_CHARS + 4];
+    const struct rn_value *root = r->evaluation.root;
+    const struct rn_value *same = r->missed.root ? rn_dict_get(r->missed.root, "test_is_validation") : NULL;
+    const bool validation = root && same && same->kind == RN_BOOLEAN && same->integer;
+    double x;
+    if (!root) {
+        report_fields(p, "Final Test Accuracy", "N/A (%s)", r->evaluation.why);
+        return;
+    }
+    report_number(digits, &x, &r->evaluation, root, "top1");
+    snprintf(shown, sizeof shown, "%s %%", rn_fixed_text(text, x, 2));
+    p->into = REPORT_PAGE;
+    report_field(p, "Final Test Accuracy", shown, digits);
+    p->into = REPORT_TXT;
+    report_fields(p, "Final Test Accuracy", "%s%%", rn_fixed_text(text, x, 4));
+    p->into = REPORT_ALL;
+    report_number(count, &x, &r->evaluation, root, "count");
+    report_number(correct, &x, &r->evaluation, root, "correct");
+    report_fields(p, "Test Images", "%s, of which %s right (split %s of %s%s)", count, correct,
+                  report_string(root, "split"), report_string(root, "data") ? report_string(root, "data") : "N/A",
+                  validation ? "; these data have one set for validation and test, which also chose the epoch" : "");
+    if (r->checkpoint)
+        report_fields(p, "Weights Evaluated", "%s%s%s", strrchr(r->checkpoint, '/') + 1,
+                      report_string(root, "weights_hash") ? ", hash " : "",
+                      report_string(root, "weights_hash") ? report_string(root, "weights_hash") : "");
+    report_number(digits, &x, &r->evaluation, root, "loss");
+    report_field(p, "Test Loss", rn_fixed_text(text, x, 6), digits);
+}
+
+void report_inference(struct report_page *p, const struct report_run *r)
+{
+    report_section(p, 5, "Inference Performance Analysis");
+    accuracy(p, r);
+    speed(p, r);
+    memory(p, r);
+    methodology(p, r);
+    report_answers(p, r);
+}
