@@ -3,6 +3,7 @@
 # Variables: CC=gcc|clang   OPT=-O2   CFLAGS= LDFLAGS= (yours, put before ours)   BUILDDIR=build/$(BUILD)
 #            BUILD=release|debug|asan|ubsan|tsan   PREFIX=/usr/local   DESTDIR=   JOBS=2 (of check-all)
 #            IMAGES=no (to build without libjpeg-turbo and libpng)   PKG_CONFIG=pkg-config (the target's)
+#            CUDA=1 (the backend cuda, by NVCC=nvcc)   CUDA_ARCHS='sm_75 sm_80 sm_86 sm_89 sm_90'
 # Release programs stand in the project's root; those of any other build in $(BUILDDIR)/bin.
 
 BUILD    ?= release
@@ -41,7 +42,7 @@ WARN     = -Wall -Wextra -Wpedantic
 STRICT   = $(WARN) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Werror
 FLAGS    = $(strip $(OPT) $(WARN) $(CFLAGS) $(KIND_$(BUILD)) $(OURS))
 LDLIBS   = -lm -lz
-LIBS     = $(strip $(IMAGE_LIBS) $(LDLIBS))
+LIBS     = $(strip $(IMAGE_LIBS) $(LDLIBS) $(CUDA_LIBS))
 LINK     = $(strip $(CC) $(FLAGS) $(LDFLAGS))
 
 # The optional libraries that this compiler can link with: flags for src/data/image_*.c, and libraries.
@@ -50,6 +51,28 @@ FOUND    := $(if $(filter no,$(IMAGES)),--,$(shell PKG_CONFIG='$(PKG_CONFIG)' sh
 IMAGE_LIBS  := $(filter -l% -L% -Wl%,$(FOUND))
 IMAGE_FLAGS := $(filter-out -- $(IMAGE_LIBS),$(FOUND))
 
+# The backend cuda.  PTX of the last architecture is kept too, for GPUs that come later.
+CUDA_ARCHS   ?= sm_75 sm_80 sm_86 sm_89 sm_90
+CUDA_SOURCES := $(sort $(wildcard src/cuda/*.cu))
+NVCC         ?= nvcc
+NVCC_EXACT   = -fmad=false -prec-div=true -prec-sqrt=true -ftz=false
+NVCC_PTX     = $(patsubst sm_%,compute_%,$(lastword $(CUDA_ARCHS)))
+NVCC_CODE    = $(foreach arch,$(CUDA_ARCHS),-gencode arch=$(arch:sm_%=compute_%),code=$(arch)) \
+    -gencode arch=$(NVCC_PTX),code=$(NVCC_PTX)
+NVCC_LINE    = $(strip $(NVCC) -O3 -std=c++17 $(NVCC_EXACT) --Werror all-warnings \
+    -Xcompiler -fPIC,-Wall,-Wextra,-ffp-contract=off $(NVCC_FLAGS) $(NVCC_CODE) $(INCLUDES))
+ifeq ($(filter-out 0 no,$(CUDA)),)
+CUDA_USED  :=
+else
+CUDA_USED  := $(CUDA_SOURCES)
+CUDA_HOME  ?= $(shell $(NVCC) --dryrun -c -x cu /dev/null 2>&1 | sed -n 's,^.. _HERE_=\(.*\)/bin$$,\1,p')
+CUDA_LIBS  := $(patsubst %/libcudart_static.a,-L%,$(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a \
+    $(CUDA_HOME)/lib/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a))) \
+    -lcudart_static -lrt -lpthread -ldl -lstdc++
+endif
+
+CXX      ?= c++
+EMULATED := $(BUILDDIR)/cuda# the backend cuda for a device without a GPU
 OBJ      := $(BUILDDIR)/obj
 BIN      := $(BUILDDIR)/bin
 SOURCES  := $(sort $(wildcard src/*/*.c ref/*.c))
@@ -88,6 +111,20 @@ $(OBJ)/%.o: %.c $(BUILDDIR)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(DEFINE) -MMD -MP -c -o $@ $<
 
+# nvcc's command line, empty without CUDA=1: the library and what knows of the backend depend on it.
+$(BUILDDIR)/cuda-flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(if $(CUDA_USED),$(NVCC_LINE))' | cmp -s - $@ || echo '$(if $(CUDA_USED),$(NVCC_LINE))' >$@
+
+$(OBJ)/src/cuda/%.o: src/cuda/%.cu $(BUILDDIR)/cuda-flags
+	@mkdir -p $(@D)
+	$(NVCC_LINE) $(DEFINE) -MMD -MP -c -o $@ $<
+
+CUDA_KNOWN := $(OBJ)/src/conform/backend.o $(BUILDDIR)/pic/src/conform/backend.o
+$(CUDA_KNOWN): $(BUILDDIR)/cuda-flags
+$(CUDA_KNOWN): private DEFINE = $(if $(CUDA_USED),-DRN_HAVE_CUDA)
+$(OBJ)/src/cuda/table.o: private DEFINE = -DRN_CUDA_ARCHS='"$(CUDA_ARCHS)"'
+
 # What --version says about the build.
 $(OBJ)/tools/cli/help.o: private DEFINE = -DRN_BUILD_FLAGS='"$(subst ",,$(subst ',,$(strip $(OPT) $(CFLAGS) $(KIND_$(BUILD)) $(OURS))))"'
 
@@ -96,10 +133,10 @@ $(IMAGE_OBJ) $(IMAGE_OBJ:$(OBJ)/%=$(BUILDDIR)/pic/%): private DEFINE = $(IMAGE_F
 $(IMAGE_OBJ) $(IMAGE_OBJ:$(OBJ)/%=$(BUILDDIR)/pic/%): $(BUILDDIR)/libraries
 
 $(TOOLS): $(PARTS:%.c=$(OBJ)/%.o)
-$(LIB): $(SOURCES:%.c=$(OBJ)/%.o)
+$(LIB): $(SOURCES:%.c=$(OBJ)/%.o) $(CUDA_USED:%.cu=$(OBJ)/%.o) $(BUILDDIR)/cuda-flags
 $(LIB) $(TOOLS):
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $(filter %.o,$^)
 
 $(PROGRAMS:%=$(BIN)/%): $(BIN)/%: $(OBJ)/tools/%.o $(TOOLS) $(LIB)
 	@mkdir -p $(@D)
@@ -126,9 +163,17 @@ tests: $(TESTS) ## build the test programs, run nothing
 demo: all ## train on the built-in data, then evaluate the best checkpoint
 	@sh tools/demo.sh $(RUN)
 
+# The variables: docs/experiments/profiling-study.md
+experiments: all ## the profiling study, exp1 to exp5; DATA= EXPERIMENTS="exp1 exp2" EXPERIMENT_FLAGS=--dry-run
+	@sh tools/experiments.sh $(RUN) $(EXPERIMENT_FLAGS)
+
 # -- checks -----------------------------------------------------------------------------------------
 
-test: all tests ## the tests: under three minutes, no network, no Python
+# Where there is a C++ compiler, and programs of this machine are built, tests/cuda.sh has something to judge.
+EMULATED_TEST = $(if $(filter release debug,$(BUILD)),$(if $(shell command -v $(CXX)),$(EMULATED)/libcuda_emulated.so \
+    $(EMULATED)/train))
+
+test: all tests $(EMULATED_TEST) ## the tests: under three minutes, no network, no Python
 	@sh tests/run.sh $(BUILDDIR) $(RUN)
 
 check-all: ## everything: instruction sets, threads, sanitizers, compilers, lint, peers
@@ -158,6 +203,34 @@ fuzz-image: ## reads damaged pictures under the sanitizers for FUZZ_SECONDS=60
 	    build/fuzz/guided -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
 	        -print_final_stats=1 -artifact_prefix=build/fuzz/found- build/fuzz/image; \
 	else build/fuzz/alone $(FUZZ_SECONDS); fi
+
+# The backend cuda without a GPU: its sources compiled as C++ for the device of tests/cuda_emulated/, as a plug-in
+# and built into two programs.  RN_CUDA_NOMINAL: small shapes meet the large tiles, and chunks of several leaves.
+EMULATED_OBJ := $(patsubst src/cuda/%.cu,$(EMULATED)/%.o,$(CUDA_SOURCES)) $(EMULATED)/device_emulated.o
+EMULATED_CXX = $(CXX) -O2 -std=c++17 -ffp-contract=off $(shell $(CXX) -march=native -E -x c++ /dev/null >/dev/null 2>&1 && \
+    echo -march=native) -fPIC $(WARN) -Wno-unknown-pragmas -Wno-maybe-uninitialized -Itests/cuda_emulated \
+    -DRN_CUDA_NOMINAL=1 $(INCLUDES)
+
+cuda-emulated: $(EMULATED)/libcuda_emulated.so $(EMULATED)/train $(EMULATED)/conform ## the backend cuda on an emulated device
+
+$(EMULATED)/device_emulated.o: tests/cuda_emulated/device.cpp
+	@mkdir -p $(@D)
+	$(EMULATED_CXX) -MMD -MP -c -o $@ $<
+
+$(EMULATED)/%.o: src/cuda/%.cu $(BUILDDIR)/flags
+	@mkdir -p $(@D)
+	$(EMULATED_CXX) -MMD -MP -c -o $@ -x c++ $<
+
+$(EMULATED)/backend.o: src/conform/backend.c $(BUILDDIR)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -DRN_HAVE_CUDA -MMD -MP -c -o $@ $<
+
+$(EMULATED)/libcuda_emulated.so: tests/cuda_emulated/plugin.c $(EMULATED_OBJ) \
+    $(patsubst %.c,$(BUILDDIR)/pic/%.o,$(filter src/base/%,$(SOURCES)))
+	$(LINK) -fPIC -shared -o $@ $^ $(LIBS) -lstdc++ -lpthread
+
+$(EMULATED)/train $(EMULATED)/conform: $(EMULATED)/%: $(OBJ)/tools/%.o $(EMULATED)/backend.o $(EMULATED_OBJ) $(TOOLS) $(LIB)
+	$(LINK) -o $@ $^ $(LIBS) -lstdc++ -lpthread
 
 golden: all ## write tests/golden anew and show what changed
 	@sh tests/bits.sh $(RUN) --write
@@ -194,9 +267,13 @@ bench: all $(BIN)/layers ## speed, share of the peak and memory of every case; C
 bench-peers: all peers ## ratios to PyTorch, ONNX Runtime and OpenVINO, in turn; the same variables, and RIVALS=
 	@$(PYTHON) benchmarks/peers.py $(strip $(MEASURE)) $(if $(RIVALS),--rivals $(RIVALS))
 
+profile-peers: all peers ## ./profile beside torch.profiler, op by op; CASES=stock32,cifar THREADS= NUMERICS= ROUNDS= RUNS=
+	@$(PYTHON) benchmarks/profile_peers.py $(if $(CASES),--cases $(CASES)) $(if $(THREADS),--threads $(THREADS)) \
+	    $(if $(NUMERICS),--numerics $(NUMERICS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RUNS),--runs $(RUNS))
+
 # -- install ----------------------------------------------------------------------------------------
 
-PIC    := $(SOURCES:%.c=$(BUILDDIR)/pic/%.o)
+PIC    := $(SOURCES:%.c=$(BUILDDIR)/pic/%.o) $(CUDA_USED:%.cu=$(OBJ)/%.o)
 SHARED := $(BUILDDIR)/libresnet.so.$(firstword $(subst ., ,$(VERSION)))
 
 $(BUILDDIR)/pic/%.o: %.c $(BUILDDIR)/flags
@@ -213,17 +290,18 @@ install: all $(SHARED) ## install under $(DESTDIR)$(PREFIX): programs as resnet-
 
 clean: ## remove what was built, but not build/peers, runs or data
 	rm -rf $(filter-out build/peers,$(wildcard build/*))
-	rm -rf $(addprefix $(BUILDDIR)/,obj pic bin tests flags libraries libresnet.a) $(SHARED)
+	rm -rf $(addprefix $(BUILDDIR)/,obj pic bin cuda tests flags libraries cuda-flags libresnet.a) $(SHARED)
 	rm -f $(PROGRAMS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	@sed -n 's/^# \(Variables.*\)/\1/p; s/^#\(  *[BI][A-Z]*=.*\)/\1/p; s/^# \(Release programs.*\)/\1/p' Makefile
+	@sed -n 's/^# \(Variables.*\)/\1/p; s/^#\(  *[BCI][A-Z]*=.*\)/\1/p; s/^# \(Release programs.*\)/\1/p' Makefile
 
 FORCE:
-.PHONY: all tests demo test check-all gradcheck golden fuzz-image lint bare peers bench bench-peers install clean help FORCE \
-    $(PROGRAMS)
+.PHONY: all cuda-emulated tests demo experiments test check-all gradcheck golden fuzz-image lint bare peers bench bench-peers \
+    install clean help FORCE $(PROGRAMS)
 .SECONDARY:
 .DELETE_ON_ERROR:
+-include $(CUDA_SOURCES:%.cu=$(OBJ)/%.d) $(EMULATED_OBJ:.o=.d) $(EMULATED)/backend.d
 -include $(SOURCES:%.c=$(OBJ)/%.d) $(PARTS:%.c=$(OBJ)/%.d) $(PROGRAMS:%=$(OBJ)/tools/%.d) $(BENCHES:%=$(OBJ)/benchmarks/%.d) \
     $(TESTS:$(BUILDDIR)/%=$(OBJ)/%.d) $(PIC:.o=.d)

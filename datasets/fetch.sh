@@ -30,10 +30,11 @@ verify() {
 download() {
     say "fetching $1"
     if command -v curl >/dev/null 2>&1; then
-        curl --fail --location --silent --show-error --retry 2 --output "$2" "$1" ||
+        curl --fail --location --silent --show-error --retry 2 --connect-timeout 30 --speed-limit 1000 --speed-time 60 \
+            --output "$2" "$1" ||
             fail "cannot fetch $1"
     elif command -v wget >/dev/null 2>&1; then
-        wget --quiet --output-document="$2" "$1" || fail "cannot fetch $1"
+        wget --quiet -t 3 -T 60 --output-document="$2" "$1" || fail "cannot fetch $1"
     else
         fail "needs curl or wget"
     fi

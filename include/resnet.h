@@ -62,8 +62,11 @@ const char *rn_status_text(rn_status status); /* fixed text, never NULL */
 extern const struct rn_ops rn_ops_ref; /* naive loops: the specification */
 extern const struct rn_ops rn_ops_cpu; /* the same bits, fast */
 extern const struct rn_ops rn_ops_cpu_bf16; /* ... of the bf16 numerics */
+extern const struct rn_ops rn_ops_cuda; /* the same bits on an NVIDIA GPU; only in a build with CUDA=1 */
+/* The GPUs that this build has code for, as in "sm_75 sm_90"; "" without CUDA. */
+const char *rn_cuda_build(void);
 
-/* The table of the backend `name`: "ref", "cpu", or the path of a shared object that exports
+/* The table of the backend `name`: "ref", "cpu", "cuda", or the path of a shared object that exports
  * rn_backend_table (contains a '/' or ends in .so); for `numerics`, NULL or "" for the backend's first.
  * RN_EUSAGE: unknown name, or numerics that the backend does not have; RN_EFAIL: known, but not in this
  * build; RN_EINPUT: not loadable, another version, or a table with holes. */
@@ -123,6 +126,9 @@ struct rn_net_config {
                          in the backward pass; same bits, less memory, about a third more time */
     bool freeze_bn;   /* training: batch norms take the running statistics, which stay as they are, as in PyTorch's
                          eval mode; their gammas and betas have gradients all the same */
+    const char *freeze; /* training: beginnings of names, separated by commas, of parameters that have no gradient,
+                         as in PyTorch without requires_grad: the backward pass leaves out what only they need;
+                         the others' bits are the same.  NULL: none; borrowed for the net's life */
     bool fold;        /* inference-only: batch norm folded into the weights (A22); changes the bits of
                          the results, not what get, hash and save give */
     /* What the caller is about to allocate besides, counted when rn_net_create asks whether there is
@@ -142,9 +148,15 @@ struct rn_param {
     int64_t shape[4];
     size_t count;
     bool trainable;   /* false: a buffer (running statistics, num_batches_tracked) */
+    bool frozen;      /* by rn_net_config.freeze: its gradient is not to be read */
     size_t offset;    /* floats from the start of the trainable region or of the buffer region;
                          RN_PARAM_BATCHES: number of the counter */
 };
+
+/* Whether a list as in rn_net_config.freeze, NULL for none, has the parameter. */
+bool rn_frozen_by(const char *freeze, const struct rn_param *p);
+/* The first beginning in such a list that none of the rows has, and its length; NULL: every one is of something. */
+const char *rn_freeze_stray(size_t *length, const char *freeze, const struct rn_param *p, size_t rows);
 
 struct rn_net;
 
@@ -206,6 +218,9 @@ void rn_net_infer(struct rn_net *net, const float *images, int n, float *logits)
  * gradient (evaluation). */
 void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int total, double smoothing);
 void rn_net_logits(struct rn_net *net, float *host); /* [n][classes] of the last forward pass */
+/* Device, [n][classes]: what rn_net_loss left for rn_net_backward.  Times a number, all gradients are: that is
+ * how a loss is scaled. */
+float *rn_net_logit_gradients(struct rn_net *net);
 /* All parameter gradients of the last training forward pass + rn_net_loss. */
 void rn_net_backward(struct rn_net *net);
 bool rn_net_gradients_finite(struct rn_net *net);

@@ -168,6 +168,29 @@ for kind in asan ubsan; do
     trains_alike "$kind, a step of training" build/$kind/bin/train
 done
 
+stage "cuda"
+if late "cuda, emulated"; then :
+else
+    run env BUILD_FOLDER=build/release sh tests/cuda.sh . --long
+    add_counts "cuda, emulated"
+fi
+if ! command -v nvcc >/dev/null; then skip "make CUDA=1: no nvcc"
+elif ! late "make CUDA=1"; then
+    LIMIT=3600
+    run $MAKE -j"$JOBS" BUILDDIR=build/with-cuda CUDA=1 build/with-cuda/bin/train build/with-cuda/bin/conform
+    if [ $status = 0 ] && ! grep -q warning "$T/err"; then pass "make CUDA=1 compiles without warnings"
+    else fail "make CUDA=1 compiles without warnings" "exit $status: $(why)"; fi
+    prints "make CUDA=1 says so" '^CUDA +sm_' build/with-cuda/bin/train --version
+    refuses "cuda without a device" 1 'backend cuda' env CUDA_VISIBLE_DEVICES= build/with-cuda/bin/train --backend cuda \
+        --data demo --max-steps 1 --output "$T/none"
+    run build/with-cuda/bin/conform --write-golden "$T/pack" --quiet
+    run build/with-cuda/bin/conform --backend cuda --check-golden "$T/pack"
+    if [ $status = 0 ]; then pass "cuda: $(tail -n 1 "$T/out")"
+    elif [ -s "$T/out" ]; then fail "cuda on this GPU" "$(tail -n 1 "$T/out")"
+    else skip "cuda on a GPU: $(why)"; fi
+    LIMIT=900
+fi
+
 stage "installation"
 run $MAKE -j"$JOBS" install DESTDIR="$T/root" PREFIX=/usr
 cat >"$T/use.c" <<'END'
@@ -188,7 +211,7 @@ if [ -f build/peers/ready ] && ! late "check_pth"; then
 else
     skip "check_pth: no build/peers (make peers), or no time"
 fi
-for script in torch_step load_checkpoint check_metrics check_screening resume_torch imagenet_weights check_twin check_images check_pixels check_folder; do
+for script in torch_step load_checkpoint check_metrics check_screening resume_torch check_amp imagenet_weights check_twin check_images check_pixels check_folder check_trace check_flops; do
     if [ ! -f build/peers/ready ]; then skip "$script: no build/peers (make peers)"; continue; fi
     late "$script" && continue
     run build/peers/bin/python tests/peers/$script.py

@@ -35,7 +35,7 @@ refuses "unknown architecture" 2 'resnet1[0-9]' "$BIN/train" --arch resnet19 --o
 refuses "unknown stem" 2 'cifar' "$BIN/train" --stem cifra --output "$T/x"
 refuses "unknown data set" 2 'nowhere' "$BIN/train" --data nowhere:x --output "$T/x"
 refuses "unknown backend" 2 'cpu' "$BIN/train" --backend cpuu --output "$T/x"
-refuses "backend that is not built in" '1' 'cuda' "$BIN/train" --backend cuda --max-steps 1 --output "$T/x"
+refuses "backend that is not built in" '1' 'cuda' env CUDA_VISIBLE_DEVICES= "$BIN/train" --backend cuda --max-steps 1 --output "$T/x"
 for numerics in int8 fast; do
     refuses "numerics that the backend has not: $numerics" 2 "cpu does not .*'$numerics'.*fp32 fp32-winograd bf16" \
         "$BIN/train" --numerics $numerics --output "$T/x"
@@ -43,6 +43,10 @@ done
 refuses "golden pack under numerics that ref has not" 2 "ref does not .*'int8'.*fp32 fp32-winograd bf16" \
     "$BIN/conform" --write-golden "$T/x" --numerics int8
 refuses "--amp fp16 on a CPU" 2 'needs a GPU.* bf16' "$BIN/train" --amp fp16 --output "$T/x"
+refuses "a loss scale that is no power of two" 2 'loss-scale: 1000: a power of two' \
+    "$BIN/train" --loss-scale 1000 --output "$T/x"
+refuses "the first scale of a rule that is off" 2 'init needs --loss-scale dynamic' \
+    "$BIN/train" --loss-scale-init 1024 --output "$T/x"
 refuses "--amp and --numerics that differ" 2 'amp bf16.*numerics fp32 exclude' \
     "$BIN/train" --amp bf16 --numerics fp32 --output "$T/x"
 prints "--amp bf16 is --numerics bf16" '"numerics": "bf16"' "$BIN/train" --amp bf16 --dry-run --json
@@ -130,7 +134,7 @@ mkdir -p "$T/lost/profiler_x_trace.json"
 refuses "a trace that cannot be written" 4 'the trace is lost: .*profiler_x_trace.json' \
     "$BIN/profile" --mode infer --batch-size 1 --steps 1 --warmup 0 --name x --output "$T/lost" --quiet
 prints "the tables are there all the same" 'Self CPU time total: ' cat "$T/lost/profiler_x_summary.txt"
-refuses "a backend that is not in this build" 1 'cuda' "$BIN/profile" --backend cuda --output "$T/lost"
+refuses "a backend that is not in this build" 1 'cuda' env CUDA_VISIBLE_DEVICES= "$BIN/profile" --backend cuda --output "$T/lost"
 run_small one --hash
 grep '^step' "$T/out" >"$T/one.txt"
 if [ $status = 0 ] && [ "$(grep -cE '^step [0-9]+ loss 0x[0-9a-f.]+p[+-][0-9]+ weights [0-9a-f]{16,}$' "$T/out")" = 2 ]; then
@@ -192,6 +196,37 @@ if [ $status = 0 ] && grep -q '"numerics": "bf16"' "$T/mixed-on/summary.json"; t
     pass "... which goes on in bf16 by itself"
 else
     fail "--resume of a bf16 checkpoint" "exit $status: $(why)"
+fi
+run_small scaled --loss-scale 2^16 --hash
+grep '^step' "$T/out" >"$T/scaled.txt"
+same "--loss-scale 2^16 has the bits of none" "$T/one.txt" "$T/scaled.txt"
+# overflow NAME FLAG...: steps of two images, at first with a scale that is too large.
+overflow() { name=$1; shift; run_small "$name" --batch-size 2 --hash --loss-scale dynamic --loss-scale-init 2^127 "$@"; }
+overflow overflowed --max-steps 6
+grep '^step' "$T/out" >"$T/overflowed.txt"
+if [ $status = 0 ] && grep -q '^step 1: a gradient is not finite .*: no update; the scale is now ' "$T/overflowed/log.txt" &&
+    grep -q '"skipped_steps": [1-5],$' "$T/overflowed/summary.json" && [ "$(wc -l <"$T/overflowed.txt")" = 6 ]; then
+    pass "overflowing steps are skipped, logged and counted"
+else
+    fail "overflowing steps are skipped, logged and counted" "exit $status: $(why)"
+fi
+overflow first --max-steps 1
+grep '^step' "$T/out" >"$T/parts.txt"
+scaled=$(ls "$T"/first/checkpoints/*_last.pth 2>/dev/null | head -n 1)
+run_small rest --resume "$scaled" --max-steps 6 --batch-size 2 --hash
+grep '^step' "$T/out" >>"$T/parts.txt"
+same "... resumed in the middle of them, the same bits" "$T/overflowed.txt" "$T/parts.txt"
+run_small off --resume "$scaled" --max-steps 6 --batch-size 2 --loss-scale off
+if [ $status = 2 ] && grep -q -e '--loss-scale: dynamic there, off now' "$T/err"; then
+    pass "--loss-scale off on that checkpoint: exit 2"
+else
+    fail "--loss-scale off on a checkpoint with a scaler" "exit $status: $(why)"
+fi
+run_small fixed --batch-size 2 --loss-scale 2^127
+if [ $status = 1 ] && grep -q 'with the loss scaled by .*a gradient is not finite' "$T/err"; then
+    pass "a fixed scale that is too large: exit 1"
+else
+    fail "a fixed scale that is too large" "exit $status: $(why)"
 fi
 prints "evaluate takes the checkpoint's numerics" '"numerics": "fp32-winograd"' \
     "$BIN/evaluate" --checkpoint "$T"/winograd/checkpoints/*_last.pth --data demo --limit 8 --json
@@ -343,6 +378,10 @@ if "$BIN/train" --version | grep -q '^pictures .*libpng'; then
         sh -c '"$1/evaluate" --checkpoint "$2" --limit 3 2>&1' sh "$BIN" "$own"
     prints "a share of a folder that is not divided: it is said" 'val is a share of it, 4 images' \
         sh -c '"$1/evaluate" --checkpoint "$2" --data "folder:$3" 2>&1' sh "$BIN" "$own" "$T/photos/train"
+    mkdir -p "$T/only" && cp -R "$T/photos/val" "$T/only/test"
+    prints "evaluated on a folder that has nothing but test" '^  "count": 16,$' \
+        "$BIN/evaluate" --checkpoint "$own" --data "folder:$T/only" --split test --json
+    refuses "... which is not enough for training" 3 'has test but no train' "$BIN/train" --data "folder:$T/only" --output "$T/x"
     refuses "--limit-train that leaves one class" 3 'at least 9 are' "$BIN/train" $photos --limit-train 8 --output "$T/x"
     another=$(ls "$T"/photos/val/striped-above-smooth/*.png | head -n 1)
     cp "$another" "$T/photos/train/striped-above-smooth/zz.png"
@@ -393,6 +432,48 @@ refuses "a report of no folder" 2 'give the folders' "$BIN/report"
 refuses "a report of a folder without a run" 3 'args.conf' "$BIN/report" "$T/both"
 echo '{' >"$T/two/bench.json"
 refuses "a report with a damaged file" 3 'bench.json' "$BIN/report" "$T/two"
+
+# -- the profiling study -----------------------------------------------------------------------------
+# study NAME...: a few images of the built-in data; the settings are the environment's.
+study() {
+    was=${LIMIT:-60}
+    LIMIT=$((was > 150 ? was : 150)) # several programs one after the other
+    run env DATA=demo EXPERIMENT_DIR="$T/study" EXPERIMENT_STEMS=imagenet EXPERIMENT_IMAGES=32 EXPERIMENT_EPOCHS=1 \
+        EXPERIMENT_VAL_IMAGES=16 EXPERIMENT_BATCHES=8 EXPERIMENT_RUNS=1 EXPERIMENTS="$1" \
+        sh tools/experiments.sh "$BIN" ${2:-}
+    LIMIT=$was
+}
+refuses "experiments without data: what fetches them" 3 'fetch-cifar10.sh' \
+    env DATA="cifar10:$T/empty" EXPERIMENT_DIR="$T/study" sh tools/experiments.sh "$BIN"
+refuses "an experiment that there is not" 2 'there is no exp9' \
+    env DATA=demo EXPERIMENT_DIR="$T/study" EXPERIMENTS=exp9 sh tools/experiments.sh "$BIN" --dry-run
+study "exp2 exp4" --dry-run
+if [ $status = 0 ] && [ "$(grep -c -- --preset "$T/out")" = 2 ] && [ ! -e "$T/study" ]; then
+    pass "experiments --dry-run: commands and no more"
+else fail "experiments --dry-run" "exit $status: $(why)"; fi
+study "exp3 exp4" --quiet
+for file in summary.html summary.md summary.csv throughput.svg machine.txt exp4_batches.csv exp4_batches.json \
+    exp4/profiler_exp4_summary.txt exp4/profiler_exp4_trace.json exp4/checkpoints/exp4_best.pth; do
+    if [ -s "$T/study/$file" ]; then pass "experiments leave $file"
+    else fail "experiments leave $file" "exit $status: $(why)"; fi
+done
+if [ -s "$T/study/exp3.na" ]; then
+    prints "what cannot run is N/A, with the program's words" 'Exp 3.* is N/A: train: ' cat "$T/study/summary.md"
+fi
+study exp4
+if [ $status = 0 ] && grep -q 'exp4: finished before, kept' "$T/err"; then pass "a second call runs nothing again"
+else fail "a second call runs nothing again" "exit $status: $(why)"; fi
+prints "a summary says where it is" '^{"html": ".*summary.html", .*"svg": ".*"}$' \
+    "$BIN/report" --experiments "$T/study" --json
+refuses "a summary elsewhere" 2 'experiments and --output' "$BIN/report" --experiments "$T/study" --output "$T/both"
+echo '{' >"$T/study/exp4/summary.json"
+refuses "a summary of a damaged run" 3 'exp4/summary.json' "$BIN/report" --experiments "$T/study"
+# 700 MB of address space hold a batch of 1 and not one of 8192.
+run sh -c 'ulimit -v 700000; "$1/bench" --mode train --stem imagenet --image-size 32 --num-classes 10 --warmup 0 \
+    --runs 1 --data-free --batch-sizes 1,8192 --threads 1 --json' sh "$BIN"
+if [ $status = 0 ] && grep -q '"not_fitting": \[{"batch": 8192, "why": ".*memory' "$T/out"; then
+    pass "a batch that does not fit is reported, and the others are measured"
+else fail "a batch that does not fit" "exit $status: $(why)"; fi
 
 # -- more small runs ---------------------------------------------------------------------------------
 # preset_says NAME FLAG... -- VALUE...: the settings in force, each "key value" as JSON has them.
@@ -474,6 +555,8 @@ prints "characterize: known counts" '^ *MACs +1,814,073,344 +1,814,073,344 +1,69
 prints "characterize --json" '"macs_conv_linear": 555422720' "$C" --stem cifar --image-size 32 --num-classes 10 --json
 prints "characterize --graph" '^\[4\] +layer1_0_conv1 +: Conv2d .*\[1, 64, 56, 56\]' "$C" --graph
 prints "characterize --model seed" '"latency_ms": 37.8615[0-9]*, "energy_j": 3.7916' "$C" --model seed --json
+prints "characterize --roadmap --json" '"phase": "bf16".*"latency_ms_needs": "peak_bf16"' "$C" --roadmap --json
+refuses "characterize: no such architecture" 2 'they are resnet18, ' "$C" --arch banana
 prints "characterize --roadmap" 'not enlarged +148\.0 ' "$C" --image-size 64 --upsample 224 --num-classes 2 --roadmap
 prints "a peak that is not known is N/A, with the key" 'N/A needs the key peak_fp32' "$C" --hardware tpu-v1
 refuses "unknown hardware, with the nearest" 2 'did you mean gpu' "$C" --hardware gppu
@@ -486,7 +569,8 @@ printf 'mine = conv2d batch_norm\n' >"$T/patterns.txt"
 refuses "pattern file with a mistake: line and column" 3 'patterns.txt:1:15: .*batch_norm2d' "$C" --patterns "$T/patterns.txt"
 works "characterize --dot and --report" "$C" --dot "$T/net.dot" --report "$T/characterized"
 if grep -q 'conv1 -> bn1' "$T/net.dot" && grep -q '3628.15' "$T/characterized/report.md" &&
-    grep -q '</html>' "$T/characterized/report.html"; then pass "and what they write"; else fail "and what they write"; fi
+    grep -q '</html>' "$T/characterized/report.html" && grep -q '"title": "Conclusion"' "$T/characterized/report.json"
+then pass "and what they write"; else fail "and what they write"; fi
 
 # -- the machine -------------------------------------------------------------------------------------
 LIMIT=60

@@ -3,7 +3,7 @@
 # and, without the third word, beside them the shell tests; shows the failures; and adds up: a check of a
 # test program counts like a check of a script.
 set -u
-build=$1 bin=$2 scripts='tests/cli.sh tests/bits.sh'
+build=$1 bin=$2 scripts='tests/cli.sh tests/bits.sh tests/cuda.sh'
 [ "${3:-}" = programs ] && scripts=
 passed=0 failed=0 skipped=0
 folder=$(mktemp -d) || exit 1
@@ -11,6 +11,7 @@ out=$folder/out
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 export OMP_WAIT_POLICY=passive # threads that wait leave the CPUs to others
+export BUILD_FOLDER="$build"     # where tests/cuda.sh finds the emulated device
 limit=
 command -v timeout >/dev/null && limit="timeout ${TEST_SECONDS:-170}"
 

@@ -1,7 +1,14 @@
-/* test_bench_report.c - the statistics of ./bench, by hand. */
+/* test_bench_report.c - the statistics of ./bench, by hand, and how it tells of a batch that did not fit. */
+#define _POSIX_C_SOURCE 200809L
+
 #include "tests/test.h"
 
+#include "base/file.h"
+#include "base/mem.h"
 #include "tools/bench/report.h"
+#include "tools/bench/run.h"
+
+#include <unistd.h>
 
 /* 1 to 101 in any order: a quantile q is 1 + 100 q. */
 static void test_quantiles(void)
@@ -53,10 +60,43 @@ static void test_knee_of_the_seed(void)
     CHECK(bench_knee(r, 5) == 16);
 }
 
+/* In JSON a list of its own, in the table a line without figures; where all fit there is neither. */
+static void test_refused(void)
+{
+    static char path[] = "/tmp/resnet-test-XXXXXX", program[] = "bench", flag[] = "--csv";
+    char *words[] = { program, flag, path };
+    const struct bench_result r[1] = { { .batch = 64, .isa = "avx2", .images_per_second = 100 } };
+    const struct bench_refused refused[2] = { { 256, "no \"memory\"" }, { 512, "none either" } };
+    struct rn_text text = { 0 }, whole = { 0 };
+    struct opt_set o;
+    unsigned char *csv = NULL;
+    size_t bytes;
+    close(mkstemp(path));
+    opt_begin(&o, "bench", "");
+    opt_add(&o, opt_net, opt_net_count);
+    opt_add(&o, bench_rows, bench_rows_count);
+    opt_add(&o, opt_common, opt_common_count);
+    CHECK_OK(opt_parse(&o, 3, words));
+    bench_add_json(&text, &o, r, 1, refused, 2);
+    CHECK(strstr(text.data, ",\n\"not_fitting\": [{\"batch\": 256, \"why\": \"no \\\"memory\\\"\"}, "
+                            "{\"batch\": 512, \"why\": \"none either\"}]}\n"));
+    bench_add_json(&whole, &o, r, 1, NULL, 0);
+    CHECK(strstr(whole.data, "\"knee_batch\": 64") && !strstr(whole.data, "not_fitting"));
+    CHECK_OK(bench_write_files(&o, r, 1, refused, 2));
+    CHECK_OK(rn_file_read(&csv, &bytes, path, 10000));
+    CHECK(strstr((char *)csv, "\ninfer,resnet18,224,64,") && strstr((char *)csv, "\ninfer,resnet18,224,512,"));
+    CHECK(strstr((char *)csv, ",fp32,,,,,,,,,,,,,,,,,\n"));
+    unlink(path);
+    rn_free(csv);
+    rn_text_free(&text);
+    rn_text_free(&whole);
+    opt_end(&o);
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = { RN_TEST_ROW(test_quantiles), RN_TEST_ROW(test_few),
                                                RN_TEST_ROW(test_knee),
-                                               RN_TEST_ROW(test_knee_of_the_seed) };
+                                               RN_TEST_ROW(test_knee_of_the_seed), RN_TEST_ROW(test_refused) };
     return rn_test_main("test_bench_report", rows, RN_COUNT(rows), argc, argv);
 }

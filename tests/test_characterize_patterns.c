@@ -235,6 +235,45 @@ static void check_memory(const char *name, int size, int batch, const struct rn_
     ops->close(dev);
 }
 
+/* What a net of this config reserves on its device. */
+static uint64_t reserved(const struct rn_net_config *config)
+{
+    struct rn_net *net;
+    void *dev;
+    CHECK_OK(counting_ops.open(&dev, NULL));
+    CHECK_OK(rn_net_create(&net, config, &counting_ops, dev));
+    const uint64_t bytes = counting_of(dev)->arena;
+    rn_net_free(net);
+    counting_ops.close(dev);
+    return bytes;
+}
+
+/* Of every architecture: the memory said is what a net takes, for inference, folded, and for training. */
+static void test_arena(void)
+{
+    static const struct { int size, batch; } row[] = { { 224, 1 }, { 97, 3 }, { 33, 8 } };
+    size_t count;
+    const char *const *name = rn_arch_names(&count);
+    for (size_t i = 0; i < count * RN_COUNT(row); i++) {
+        struct rn_net_config c = config_of(name[i / RN_COUNT(row)], (enum rn_stem)(i % (RN_STEM_DEEP + 1)), 1000,
+                                           row[i % RN_COUNT(row)].size, 1);
+        struct rn_trace t;
+        struct rn_memory m;
+        void *dev;
+        CHECK_OK(counting_ops.open(&dev, NULL));
+        CHECK_OK(rn_trace_build(&t, &c));
+        CHECK_OK(rn_memory_of(&m, &t, &c, row[i % RN_COUNT(row)].batch, &counting_ops, dev));
+        rn_trace_free(&t);
+        counting_ops.close(dev);
+        c.batch = c.eval_batch = row[i % RN_COUNT(row)].batch;
+        CHECK_MSG(reserved(&c) == m.arena_training, "%s, training: %zu", c.arch.name, m.arena_training);
+        c.batch = 0;
+        CHECK_MSG(reserved(&c) == m.arena_inference, "%s, inference: %zu", c.arch.name, m.arena_inference);
+        c.fold = true;
+        CHECK_MSG(reserved(&c) == m.arena_folded, "%s, folded: %zu", c.arch.name, m.arena_folded);
+    }
+}
+
 static void test_memory(void)
 {
     check_memory("resnet18", 224, 1, &rn_ops_cpu);
@@ -264,7 +303,7 @@ int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_fused), RN_TEST_ROW(test_saved), RN_TEST_ROW(test_user_patterns), RN_TEST_ROW(test_refusals),
-        RN_TEST_ROW(test_memory), RN_TEST_ROW(test_peak),
+        RN_TEST_ROW(test_memory), RN_TEST_ROW(test_arena), RN_TEST_ROW(test_peak),
     };
     return rn_test_main("test_characterize_patterns", rows, RN_COUNT(rows), argc, argv);
 }

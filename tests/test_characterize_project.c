@@ -5,11 +5,13 @@
 #include "tests/test_net.h"
 
 #include "analyze/convention.h"
+#include "analyze/loops.h"
 #include "analyze/project.h"
 #include "analyze/seed.h"
 #include "analyze/tiles.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cpu/cpu.h"
 
 static struct rn_trace trace_of(const char *arch, enum rn_stem stem, int size)
 {
@@ -120,6 +122,8 @@ static void test_hardware(void)
     refused("name = x\nbandwidth = 1\nbandwidth = 1", "x.conf:3: bandwidth stands there twice");
     refused("name = x\nname = y", "twice");
     refused("name = x\nutilisation = 1.5", "more than all");
+    refused("name = x\nbandwidth = 1e-300", "not between 1e-30 and 1e30");
+    refused("name = x\nbandwidth = 1e31", "not between 1e-30 and 1e30");
 }
 
 /* Keys by their names: the table in hardware.c follows the enumeration. */
@@ -130,8 +134,52 @@ static void test_keys(void)
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_CAPACITY + 2), "capacity_l2") && !strcmp(rn_memory_level_name(2), "l2"));
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_LEVEL_BANDWIDTH + 4), "bandwidth_buffer"));
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_BANDWIDTH), "bandwidth"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_LEVEL_RESULTS + 3), "result_bandwidth_l3"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_RESULTS), "result_bandwidth"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_ENERGY_BYTE), "energy_per_byte"));
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_WAVEFRONT), "wavefront"));
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_SEED_WAVEFRONT), "seed_wavefront_bytes"));
+}
+
+/* -- what a machine is measured with -------------------------------------------------------------- */
+
+/* The loops compute what they say, of every set that this CPU has; or what they measure is something else. */
+static void check_loops(const struct rn_loops *l)
+{
+    enum { STEPS = 5, STRIDE = 80 };
+    const int row = (int)rn_loop_row(l);
+    float panel[STEPS * RN_LOOP_VECTORS * RN_LOOP_LANES], value[RN_LOOP_VALUES * RN_LOOP_ROWS];
+    float sums[RN_LOOP_ROWS * RN_LOOP_VECTORS * RN_LOOP_LANES], factor[2 * RN_LOOP_VECTORS * RN_LOOP_LANES];
+    float to[RN_LOOP_ROWS * STRIDE], add[RN_LOOP_ROWS * STRIDE], from[8 * RN_LOOP_LANES * 2];
+    int wrong = 0;
+    for (size_t i = 0; i < RN_COUNT(panel); i++) panel[i] = (float)(i % 7);
+    for (size_t i = 0; i < RN_COUNT(value); i++) value[i] = (float)(i % 5) - 2;
+    for (size_t i = 0; i < RN_COUNT(factor); i++) factor[i] = (float)(i % 3) - 1;
+    for (size_t i = 0; i < RN_COUNT(add); i++) add[i] = (float)(i % 11);
+    l->tile(sums, panel, value, STEPS);
+    l->finish(to, add, STRIDE, sums, factor);
+    for (int i = 0; i < RN_LOOP_ROWS; i++)
+        for (int k = 0; k < row; k++) {
+            float sum = 0;
+            for (int s = 0; s < STEPS; s++) sum += panel[s * row + k] * value[s * RN_LOOP_ROWS + i];
+            const float done = sum * factor[k] + factor[row + k] + add[i * STRIDE + k];
+            wrong += sums[i * row + k] != sum || to[i * STRIDE + k] != (done > 0 ? done : 0);
+        }
+    CHECK_MSG(wrong == 0, "%s: %d of %d wrong", l->isa, wrong, RN_LOOP_ROWS * row);
+    for (size_t i = 0; i < RN_COUNT(from); i++) from[i] = 1;
+    CHECK_MSG(l->read(from, (size_t)(2 * 8 * l->lanes)) == 16, "%s: reads", l->isa); /* a lane of the sums */
+}
+
+static void test_loops(void)
+{
+    const char *isa;
+    for (int i = 0; (isa = rn_isa_name(i)); i++) {
+        const struct rn_loops *l = rn_loops_named(isa);
+        CHECK_MSG(l != NULL, "no loops for %s", isa);
+        if (l) check_loops(l);
+    }
+    CHECK(rn_loops_named("none") == NULL && rn_peak_narrow(1, "portable", RN_INT8) == 0);
+    CHECK(rn_peak_narrow(1, "avx512", RN_FP32) == 0);
 }
 
 /* -- our model ------------------------------------------------------------------------------------ */
@@ -143,7 +191,8 @@ static void test_groups(void)
     CHECK_OK(rn_groups_build(&g, &t));
     CHECK(g.rows == 23 && !strcmp(t.op[g.row[1].op[0]].name, "maxpool") && g.row[0].ops == 3);
     const struct rn_group *sum = &g.row[3]; /* layer1.0: conv2, bn2, add, relu */
-    CHECK(sum->ops == 4 && sum->inputs == 2 * 200704 && sum->outputs == 200704 && sum->macs == 115605504);
+    CHECK(sum->ops == 4 && sum->inputs == 200704 && sum->added == 200704 && sum->outputs == 200704);
+    CHECK(sum->macs == 115605504);
     CHECK(sum->weights == 64 * 64 * 9 + 4 * 64 && sum->flops == 2 * 115605504 + 4 * 200704);
     int64_t macs = 0, weights = 0;
     for (int i = 0; i < g.rows; i++) macs += g.row[i].macs;
@@ -151,6 +200,25 @@ static void test_groups(void)
     CHECK(macs == 1814073344 && weights == 11689512 + 9600);
     rn_groups_free(&g);
     rn_trace_free(&t);
+}
+
+/* What is added and what is stored take their own time, on top, at the level that holds inputs and results. */
+static void check_results(const struct rn_hardware *without, const struct rn_groups *g)
+{
+    struct rn_hardware h = *without;
+    struct rn_projection p;
+    const double act = 4.0 * 200704, weights = 4.0 * (36864 + 256);
+    h.known[RN_HW_RESULTS] = h.known[RN_HW_LEVEL_RESULTS + 2] = true;
+    h.value[RN_HW_RESULTS] = 2e9;
+    h.value[RN_HW_LEVEL_RESULTS + 2] = 2e10;
+    CHECK_OK(rn_project(&p, g, &h, RN_FP32, 1));
+    const struct rn_projected *sum = &p.row[3], *conv = &p.row[4]; /* 2.4 MB and 1.6: main memory and level 2 */
+    CHECK(fabs(sum->results - 2 * act / 2e9) <= 1e-15 && fabs(conv->results - act / 2e10) <= 1e-15);
+    CHECK(fabs(sum->memory - (act + weights) / 1e10) <= 1e-15);
+    CHECK(fabs(conv->memory - act / 1e11 - weights / 1e10) <= 1e-15);
+    CHECK(fabs(sum->seconds - sum->compute - 0.75 * sum->memory - sum->results - 1e-6) <= 1e-15);
+    CHECK(sum->bound == RN_BOUND_MEMORY && conv->bound == RN_BOUND_COMPUTE);
+    rn_projection_free(&p);
 }
 
 static void test_roofline(void)
@@ -181,6 +249,7 @@ static void test_roofline(void)
     CHECK_OK(rn_project(&p, &g, &turns, RN_FP32, 1));
     CHECK(fabs(p.row[3].seconds - p.row[3].compute - 0.75 * p.row[3].memory - 1e-6) <= 1e-15);
     rn_projection_free(&p);
+    check_results(&turns, &g);
     CHECK_OK(rn_project(&p, &g, &h, RN_FP16, 2));
     CHECK(p.missing_seconds < 0 && p.missing_joules == RN_HW_ENERGY_MAC + RN_FP16);
     CHECK(fabs(p.row[3].compute - flops / 1e12) <= 1e-15);
@@ -233,7 +302,8 @@ int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_seed), RN_TEST_ROW(test_seeds_machines), RN_TEST_ROW(test_conventions),
-        RN_TEST_ROW(test_hardware), RN_TEST_ROW(test_keys), RN_TEST_ROW(test_groups), RN_TEST_ROW(test_roofline),
+        RN_TEST_ROW(test_hardware), RN_TEST_ROW(test_keys), RN_TEST_ROW(test_loops),
+        RN_TEST_ROW(test_groups), RN_TEST_ROW(test_roofline),
         RN_TEST_ROW(test_tiles), RN_TEST_ROW(test_memory_runs_out),
     };
     return rn_test_main("test_characterize_project", rows, RN_COUNT(rows), argc, argv);

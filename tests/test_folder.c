@@ -313,6 +313,45 @@ static void test_val_split_golden(void)
     rn_dataset_close(set);
 }
 
+/* -- without train ----------------------------------------------------------------------------- */
+
+/* Who does not train needs no training images; who does is told. */
+static void test_without_train(void)
+{
+    struct rn_dataset_options o = usual(), evaluation = usual();
+    evaluation.no_train = true;
+    clear();
+    pictures("test/a", 2, 1);
+    pictures("test/b", 3, 10);
+    put("test/b/bad.png", "x", 1);
+    check_refused_with(&o, RN_EINPUT, "has test but no train");
+    struct rn_dataset *set = opened(&evaluation);
+    CHECK(set && set->classes == 2 && !set->train.count && set->test.count == 5 && set->val.count == 5);
+    CHECK(set && set->only_test && !set->divided && set->skipped == 1 && lists(set, "/test/b/bad.png"));
+    CHECK(set && is_at(&set->test, 0, "/test/a/00.png", 0) && is_at(&set->test, 2, "/test/b/00.png", 1));
+    rn_dataset_close(set);
+    pictures("val/b", 1, 20);
+    set = opened(&evaluation); /* which images there are says nothing of the classes: test has both */
+    CHECK(set && set->classes == 2 && set->val.count == 1 && set->val.labels[0] == 1 && set->test.count == 5);
+    CHECK(set && set->has_test && !set->only_test);
+    rn_dataset_close(set);
+    evaluation.no_test = true;
+    set = opened(&evaluation);
+    CHECK(set && set->classes == 2 && set->val.count == 1 && set->val.labels[0] == 1 && !set->test.count);
+    rn_dataset_close(set);
+    clear();
+    pictures("val/a", 2, 1);
+    check_refused_with(&evaluation, RN_EINPUT, "val: images of 1 class (a); two are needed");
+    CHECK_OK(rn_folder_make(path_of("test")));
+    pictures("val/b", 2, 1);
+    set = opened(&evaluation);
+    CHECK(set && set->classes == 2 && set->val.count == 4);
+    rn_dataset_close(set);
+    clear();
+    CHECK_OK(rn_folder_make(path_of("test")));
+    check_refused_with(&evaluation, RN_EINPUT, "test: no class folders in it");
+}
+
 /* -- memory ------------------------------------------------------------------------------------ */
 
 static void test_memory(void)
@@ -370,8 +409,8 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_order), RN_TEST_ROW(test_sizes), RN_TEST_ROW(test_refuses), RN_TEST_ROW(test_hash),
         RN_TEST_ROW(test_skipped),
         RN_TEST_ROW(test_strict), RN_TEST_ROW(test_long_and_narrow), RN_TEST_ROW(test_names),
-        RN_TEST_ROW(test_val_split), RN_TEST_ROW(test_val_split_golden), RN_TEST_ROW(test_memory),
-        RN_TEST_ROW(test_progress),
+        RN_TEST_ROW(test_val_split), RN_TEST_ROW(test_val_split_golden), RN_TEST_ROW(test_without_train),
+        RN_TEST_ROW(test_memory), RN_TEST_ROW(test_progress),
     };
     return folder_test_main("test_folder", rows, RN_COUNT(rows), argc, argv);
 }

@@ -326,7 +326,7 @@ static void check_span(const struct rn_value *e, double last[64], double open[64
 {
     const int tid = (int)number(e, "tid");
     const double begin = number(e, "ts"), end = begin + number(e, "dur");
-    CHECK(tid >= 0 && tid < 64 && begin >= last[tid] && end >= begin);
+    CHECK(tid > 0 && tid < 64 && begin >= last[tid] && end >= begin); /* thread 0 is none */
     last[tid] = begin;
     while (depth[tid] && begin >= open[tid][depth[tid] - 1] - 1e-6) depth[tid]--;
     CHECK(!depth[tid] || end <= open[tid][depth[tid] - 1] + 1e-6);
@@ -347,7 +347,7 @@ static void test_trace(void)
     train(r, &rn_ops_cpu, 2, 2);
     const struct rn_recording *rec = rn_recorder_recording(r);
     snprintf(path, sizeof path, "%s/trace.json", folder);
-    CHECK_OK(rn_trace_write(path, rec, "a \"title\""));
+    CHECK_OK(rn_trace_write(path, rec, "name", "a \"title\""));
     CHECK_OK(rn_file_read(&text, &bytes, path, 1 << 26));
     CHECK_OK(rn_json_parse(&root, (const char *)text, bytes, path));
     const struct rn_value *list = rn_dict_get(root, "traceEvents");
@@ -362,8 +362,10 @@ static void test_trace(void)
     }
     int recorded = 0;
     for (int i = 0; i < rec->tracks; i++) recorded += (int)rec->track[i].events;
-    CHECK(spans == recorded && spans > 100 && names == 1 + 2 * rec->tracks && points == 2);
+    CHECK(spans == recorded && spans > 100 && names == 2 + 2 * rec->tracks && points == 2);
     CHECK(strstr((const char *)text, "\"args\":{\"weights\":1.500,\"data\":2.000}") != NULL);
+    /* The thread that has the process's number is its main thread. */
+    CHECK(strstr((const char *)text, "\"pid\":1,\"tid\":1,\"args\":{\"name\":\"main\"}}") != NULL);
     at = strstr((char *)text, "Input Shapes");
     CHECK(at && strstr((const char *)text, "\"layer\":\"layer1.0.conv1\"") != NULL);
     rn_value_free(root);
@@ -378,11 +380,11 @@ static void test_trace_cannot_be_written(void)
     char path[128];
     struct rn_recorder *r = recorder(10, 1);
     snprintf(path, sizeof path, "%s/gone/trace.json", folder);
-    CHECK(rn_trace_write(path, rn_recorder_recording(r), "x") == RN_EIO && strstr(rn_error(), "gone"));
+    CHECK(rn_trace_write(path, rn_recorder_recording(r), "name", "x") == RN_EIO && strstr(rn_error(), "gone"));
     snprintf(path, sizeof path, "%s/trace.json", folder);
     for (uint64_t n = 1; n < 8; n++) {
         rn_alloc_fail_at(n, true);
-        rn_status status = rn_trace_write(path, rn_recorder_recording(r), "x");
+        rn_status status = rn_trace_write(path, rn_recorder_recording(r), "name", "x");
         rn_alloc_fail_at(0, false);
         CHECK(status == RN_OK || (status == RN_ENOMEM && !rn_path_exists(path)));
         if (status == RN_OK) break;

@@ -225,7 +225,7 @@ static void test_trace_order(void)
     int file = mkstemp(path);
     CHECK(file >= 0);
     close(file);
-    CHECK_OK(rn_trace_write(path, &r, "made up"));
+    CHECK_OK(rn_trace_write(path, &r, "name", "made up"));
     CHECK_OK(rn_file_read(&text, &bytes, path, 1 << 20));
     CHECK(text && before((char *)text, "\"name\":\"aten::convolution_backward\"",
                          "\"name\":\"convolution_backward.weights\""));

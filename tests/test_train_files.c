@@ -108,7 +108,7 @@ static void test_summary(void)
     static const char *const key[] = {
         "steps",   "epochs",      "train_loss",     "val_acc",  "best_acc", "images_per_second",
         "seconds", "peak_rss_mb", "weights_hash",   "numerics", "isa",      "backend",
-        "threads", "data",        "skipped_images",
+        "threads", "data",        "skipped_images", "skipped_steps", "loss_scale",
     };
     struct rn_train_config c = tiny_config();
     struct rn_observer quiet = {0};

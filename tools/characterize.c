@@ -34,11 +34,11 @@ static rn_status check_files(const struct opt_set *o)
 static rn_status print(const struct characterize *c)
 {
     struct rn_text t = { 0 };
-    if (opt_switch(c->o, "json")) characterize_add_json(&t, c);
+    rn_status status = RN_OK;
+    if (opt_switch(c->o, "json")) status = characterize_add_json(&t, c);
     else if (opt_switch(c->o, "graph")) characterize_add_graph(&t, c);
     else characterize_add_text(&t, c);
-    rn_status status = RN_OK;
-    if (opt_switch(c->o, "roadmap") && !opt_switch(c->o, "json")) status = characterize_add_roadmap(&t, c);
+    if (!status && opt_switch(c->o, "roadmap") && !opt_switch(c->o, "json")) status = characterize_add_roadmap(&t, c);
     if (!status) status = rn_text_status(&t);
     if (!status) fputs(t.data, stdout);
     rn_text_free(&t);

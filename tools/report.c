@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "base/mem.h"
+#include "tools/experiments/experiments.h"
 #include "tools/report/report.h"
 
 #include <stdio.h>
@@ -21,6 +22,8 @@ static const struct opt rows[] = {
     { "limit", OPT_INT, "0", 0, 1e9, NULL, "N", "evaluate the first N test images; 0: all", "Measurement" },
     { "measure", OPT_SWITCH, "true", 0, 0, NULL, NULL,
       "--no-measure reports what the folders hold, and says N/A to the rest", "Measurement" },
+    { "experiments", OPT_TEXT, NULL, 0, 0, NULL, "DIR",
+      "instead of a report: DIR/summary.html, .md and .csv of what `make experiments` ran there", "Output" },
     { "output", OPT_TEXT, NULL, 0, 0, NULL, "DIR", "folder of the report; default: the first run's", "Output" },
     { "json", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "the paths of the files written, as one JSON object on stdout",
       "Output" },
@@ -64,6 +67,12 @@ static rn_status write_all(const struct report_page *p, const struct opt_set *o)
 
 static rn_status run(struct opt_set *o)
 {
+    if (opt_text(o, "experiments")) {
+        if (o->positionals) return rn_fail(RN_EUSAGE, "--experiments has its own folder, and takes no other");
+        if (opt_given(o, "output"))
+            return rn_fail(RN_EUSAGE, "--experiments and --output: the summary stands beside the runs");
+        return experiments_report(opt_text(o, "experiments"), o);
+    }
     struct report_run *r = rn_alloc_array(FOLDERS, sizeof *r);
     struct report_page page = { .into = 0 };
     int runs = 0;

@@ -3,7 +3,7 @@
 # (from the brace in the first column to its twin).  Fails on a file over 500 lines, a function over 80 or a
 # line over 120 columns.
 set -u
-find include src ref tools tests benchmarks \( -name '*.c' -o -name '*.h' -o -name '*.inc' \) | sort | xargs awk '
+find include src ref tools tests benchmarks \( -name '*.c' -o -name '*.h' -o -name '*.inc' -o -name '*.cu' -o -name '*.cpp' \) | sort | xargs awk '
 function flush_file() {
     if (file == "") return
     room = file

@@ -150,6 +150,14 @@ static rn_status write_profile(struct session *s, rn_status failure)
     return failure;
 }
 
+static void say_skipped(struct session *s, const struct rn_step *step)
+{
+    struct rn_text line = {0};
+    rn_skip_text(&line, step);
+    if (!rn_text_status(&line)) say(s, line.data);
+    rn_text_free(&line);
+}
+
 static void on_step(void *arg, const struct rn_step *step)
 {
     struct session *s = arg;
@@ -160,6 +168,7 @@ static void on_step(void *arg, const struct rn_step *step)
         if (!s->json) fflush(stdout);
         rn_text_free(&t);
     }
+    if (step->skipped) say_skipped(s, step);
     if (!s->quiet) rn_progress_step(&s->progress, step);
     if (tool_profile_observe(&s->profile, step)) write_profile(s, RN_OK);
 }
@@ -210,7 +219,8 @@ static rn_status dry_run(struct session *s)
                                .batch = c->batch,
                                .eval_batch = c->val_batch,
                                .checkpoint = c->checkpoint_activations,
-                               .freeze_bn = c->freeze_bn };
+                               .freeze_bn = c->freeze_bn,
+                               .freeze = c->freeze };
     struct rn_net *net;
     struct rn_text t = {0};
     size_t arena;

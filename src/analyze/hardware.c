@@ -1,14 +1,15 @@
 /* hardware.c - hardware files. */
 #include "analyze/hardware.h"
 
-#include "base/file.h"
+#include "analyze/text_file.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_LIMIT (1 << 20)
+#define LEAST 1e-30 /* of a number that is not 0: nothing computed from such is out of range */
+#define MOST 1e30
 
 static const struct { const char *name; int bytes; } precision_table[RN_PRECISIONS] = {
     { "fp32", 4 }, { "fp16", 2 }, { "bf16", 2 }, { "int8", 1 }
@@ -27,7 +28,10 @@ static const char *const key_table[RN_HW_KEYS] = {
     "energy_per_mac_fp32", "energy_per_mac_fp16", "energy_per_mac_bf16", "energy_per_mac_int8",
     "capacity_l1", "capacity_shared", "capacity_l2", "capacity_l3", "capacity_buffer",
     "bandwidth_l1", "bandwidth_shared", "bandwidth_l2", "bandwidth_l3", "bandwidth_buffer",
-    "bandwidth", "energy_per_byte", "energy_per_op", "idle_power", "utilisation", "launch_overhead",
+    "bandwidth",
+    "result_bandwidth_l1", "result_bandwidth_shared", "result_bandwidth_l2", "result_bandwidth_l3",
+    "result_bandwidth_buffer", "result_bandwidth", "energy_per_byte", "energy_per_op", "idle_power",
+    "utilisation", "launch_overhead",
     "overlap", "wavefront",
     "seed_peak", "seed_schedule", "seed_energy_per_flop", "seed_energy_per_byte", "seed_tile_bytes",
     "seed_tile_buffers", "seed_wavefront_bytes",
@@ -68,6 +72,8 @@ static rn_status read_number(struct rn_hardware *h, int key, const char *value, 
     if (!rn_parse_double(&x, value) || x < 0 || (x == 0 && !none_is_fine))
         return rn_fail(RN_EINPUT, "%s: \"%s\" is not a number above 0", where,
                        rn_printable(shown, sizeof shown, value, strlen(value)));
+    if (x > MOST || (x != 0 && x < LEAST))
+        return rn_fail(RN_EINPUT, "%s: %s is not between 1e-30 and 1e30", where, value);
     if ((key == RN_HW_UTILISATION || key == RN_HW_OVERLAP) && x > 1)
         return rn_fail(RN_EINPUT, "%s: %s is more than all", where, value);
     h->value[key] = x;
@@ -128,13 +134,9 @@ rn_status rn_hardware_parse(struct rn_hardware *h, const char *text, size_t leng
     return status;
 }
 
-rn_status rn_hardware_read(struct rn_hardware *h, const char *path)
+static rn_status parse(void *into, const char *text, size_t length, const char *path)
 {
-    unsigned char *data;
-    size_t bytes;
-    rn_status status = rn_file_read(&data, &bytes, path, FILE_LIMIT);
-    if (status) return status;
-    status = rn_hardware_parse(h, (const char *)data, bytes, path);
-    rn_free(data);
-    return status;
+    return rn_hardware_parse(into, text, length, path);
 }
+
+rn_status rn_hardware_read(struct rn_hardware *h, const char *path) { return rn_text_file(h, path, parse); }

@@ -21,12 +21,15 @@ enum rn_hardware_key {
     RN_HW_CAPACITY = RN_HW_ENERGY_MAC + RN_PRECISIONS,      /* by level: bytes */
     RN_HW_LEVEL_BANDWIDTH = RN_HW_CAPACITY + RN_MEMORY_LEVELS, /* by level: bytes a second */
     RN_HW_BANDWIDTH = RN_HW_LEVEL_BANDWIDTH + RN_MEMORY_LEVELS, /* of main memory */
+    RN_HW_LEVEL_RESULTS, /* by level: bytes a second of results, where they are slower than what is read in a row: of
+                            what is added to a tile of sums and of the tile stored, between multiply-adds */
+    RN_HW_RESULTS = RN_HW_LEVEL_RESULTS + RN_MEMORY_LEVELS, /* of main memory */
     RN_HW_ENERGY_BYTE, RN_HW_ENERGY_OP,              /* joules a byte of main memory, and an operation that is no MAC */
     RN_HW_IDLE,                                      /* watts while it runs, whatever it does */
     RN_HW_UTILISATION,                               /* share of the peak that convolutions reach; 1 if not said */
     RN_HW_LAUNCH,                                    /* seconds a fused operation; 0 if not said */
-    RN_HW_OVERLAP,                                   /* share of the shorter of computing and moving that hides
-                                                        behind the longer; 1 if not said */
+    RN_HW_OVERLAP,                                   /* share of the shorter of computing and moving operands that
+                                                        hides behind the longer; 1 if not said */
     RN_HW_WAVEFRONT,                                 /* 1: tiles are counted by the wavefront, see tiles.h */
     RN_HW_SEED_PEAK, RN_HW_SEED_SCHEDULE, RN_HW_SEED_ENERGY_FLOP, RN_HW_SEED_ENERGY_BYTE, RN_HW_SEED_TILE,
     RN_HW_SEED_BUFFERS, RN_HW_SEED_WAVEFRONT,

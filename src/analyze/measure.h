@@ -1,6 +1,6 @@
 /*
- * measure.h - this machine's numbers for a hardware file, from loops that know nothing of nets: fused multiply-adds on
- * registers, the same with operands out of memory, reads of each level of memory, and empty tasks.
+ * measure.h - this machine's numbers for a hardware file, from loops that know nothing of nets: multiply-adds on
+ * registers, the same with operands out of memory and results into it, reads of each level, and empty tasks.
  */
 #ifndef RN_MEASURE_H
 #define RN_MEASURE_H
@@ -8,14 +8,18 @@
 #include "analyze/hardware.h"
 
 struct rn_measured {
-    double peak;             /* operations a second, 2 a multiply-add, operands in registers */
-    double fed;              /* the same, operands loaded: a panel of weights from level 2, values from level 1 */
-    double capacity[RN_MEMORY_LEVELS], bandwidth[RN_MEMORY_LEVELS]; /* of all threads together; 0: not known */
-    double main_bandwidth;   /* bytes a second */
-    double launch;           /* seconds to hand a task to every thread of a waiting team and get it back */
+    double peak[RN_PRECISIONS]; /* operations a second, 2 a multiply-add, operands in registers; 0: no such unit */
+    double fed;              /* of fp32, operands loaded: a panel of weights from level 2, values from level 1 */
+    /* Bytes, and bytes a second, of all threads together; 0: not known.  read: one after the other.  results: what is
+     * added to the sums of a tile, and the tile that is stored then, between one tile's multiply-adds and the
+     * next's. */
+    double capacity[RN_MEMORY_LEVELS], read[RN_MEMORY_LEVELS], results[RN_MEMORY_LEVELS];
+    double main_read, main_results;
+    double overlap;          /* share of reading panels from main memory that multiply-adds hide */
+    double launch;           /* seconds that sharing a task out to a waiting team costs beside the task */
 };
 
-/* Takes a second or two.  RN_EFAIL: no loop for that instruction set; RN_ENOMEM. */
+/* Takes some seconds.  RN_EFAIL: no loop for that instruction set; RN_ENOMEM. */
 rn_status rn_measure(struct rn_measured *m, int threads, const char *isa);
 
 #endif /* RN_MEASURE_H */

@@ -1,14 +1,13 @@
 /* patterns_read.c - patterns out of a text file; every complaint names line and column. */
 #include "analyze/patterns.h"
 
-#include "base/file.h"
+#include "analyze/text_file.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_LIMIT (1 << 20)
 #define PATTERN_LIMIT 256
 #define WORD_LIMIT 64
 
@@ -120,14 +119,13 @@ rn_status rn_patterns_parse(struct rn_patterns *p, const char *text, size_t leng
     return status;
 }
 
+static rn_status parse(void *into, const char *text, size_t length, const char *path)
+{
+    return rn_patterns_parse(into, text, length, path);
+}
+
 rn_status rn_patterns_read(struct rn_patterns *p, const char *path)
 {
-    unsigned char *data;
-    size_t bytes;
     *p = (struct rn_patterns){ .rows = 0 };
-    rn_status status = rn_file_read(&data, &bytes, path, FILE_LIMIT);
-    if (status) return status;
-    status = rn_patterns_parse(p, (const char *)data, bytes, path);
-    rn_free(data);
-    return status;
+    return rn_text_file(p, path, parse);
 }

@@ -24,8 +24,10 @@ static void sum_group(struct rn_group *g, const struct rn_trace *t)
         g->macs += rn_op_macs(t, op, RN_WORK_INFERENCE);
         g->flops += rn_op_flops(t, op, RN_WORK_INFERENCE) + rn_op_bias_flops(op, RN_WORK_INFERENCE);
         g->weights += op->parameters + op->buffers;
-        for (int k = 0; k < 2; k++)
-            if (op->src[k] >= 0 && !inside(g, op->src[k])) g->inputs += rn_op_elements(&t->op[op->src[k]]);
+        for (int k = 0; k < 2; k++) {
+            if (op->src[k] < 0 || inside(g, op->src[k])) continue;
+            *(i > 0 ? &g->added : &g->inputs) += rn_op_elements(&t->op[op->src[k]]);
+        }
     }
     g->outputs = rn_op_elements(&t->op[g->op[g->ops - 1]]);
 }
@@ -85,37 +87,60 @@ const char *rn_bound_name(enum rn_bound bound)
     return name[bound];
 }
 
-/* Bytes a second of the innermost level that holds so many bytes. */
-static double bandwidth_for(const struct rn_hardware *h, double bytes)
+/* The key of the innermost level that holds so many bytes and says what `level` and the keys after it do; `main` for
+ * main memory. */
+static int level_for(const struct rn_hardware *h, int level, int main, double bytes)
 {
     for (int i = 0; i < RN_MEMORY_LEVELS; i++)
-        if (h->known[RN_HW_CAPACITY + i] && h->known[RN_HW_LEVEL_BANDWIDTH + i] &&
-            bytes <= h->value[RN_HW_CAPACITY + i])
-            return h->value[RN_HW_LEVEL_BANDWIDTH + i];
-    return h->value[RN_HW_BANDWIDTH];
+        if (h->known[RN_HW_CAPACITY + i] && h->known[level + i] && bytes <= h->value[RN_HW_CAPACITY + i])
+            return level + i;
+    return main;
+}
+
+static double bandwidth_for(const struct rn_hardware *h, double bytes)
+{
+    return h->value[level_for(h, RN_HW_LEVEL_BANDWIDTH, RN_HW_BANDWIDTH, bytes)];
 }
 
 /* What one projection is made of, besides the groups. */
 struct setting { const struct rn_hardware *h; enum rn_precision precision; double batch, all_weights; };
 
+/* Bytes of a group at the precision and batch. */
+struct traffic { double inputs, results, weights; };
+
+static struct traffic traffic_of(const struct rn_group *g, enum rn_precision precision, double batch)
+{
+    const double size = rn_precision_bytes(precision);
+    return (struct traffic){ size * batch * (double)g->inputs, size * batch * (double)(g->added + g->outputs),
+                             size * (double)g->weights };
+}
+
+static double joules_of(const struct rn_group *g, const struct setting *s, double bytes, double seconds)
+{
+    const struct rn_hardware *h = s->h;
+    const double flops = s->batch * (double)g->flops, macs = s->batch * (double)g->macs;
+    const double each = h->value[RN_HW_ENERGY_MAC + (int)s->precision];
+    return macs * each + (flops - 2 * macs) * rn_hardware_value(h, RN_HW_ENERGY_OP, each / 2) +
+           bytes * h->value[RN_HW_ENERGY_BYTE] + seconds * rn_hardware_value(h, RN_HW_IDLE, 0);
+}
+
 static struct rn_projected project_group(const struct rn_group *g, const struct setting *s)
 {
     const struct rn_hardware *h = s->h;
-    const double size = rn_precision_bytes(s->precision),
-        activations = size * s->batch * (double)(g->inputs + g->outputs);
-    const double weights = size * (double)g->weights, flops = s->batch * (double)g->flops;
-    const double macs = s->batch * (double)g->macs, each = h->value[RN_HW_ENERGY_MAC + (int)s->precision];
+    const struct traffic b = traffic_of(g, s->precision, s->batch);
+    const double activations = b.inputs + b.results;
+    const int results = level_for(h, RN_HW_LEVEL_RESULTS, RN_HW_RESULTS, activations);
     struct rn_projected p = { .launch = rn_hardware_value(h, RN_HW_LAUNCH, 0) };
-    p.compute = flops / (h->value[RN_HW_PEAK + (int)s->precision] * rn_hardware_value(h, RN_HW_UTILISATION, 1));
-    p.memory = activations / bandwidth_for(h, activations) + weights / bandwidth_for(h, s->all_weights);
-    p.seconds = RN_MAX(p.compute, p.memory) + p.launch +
+    p.compute = s->batch * (double)g->flops /
+                (h->value[RN_HW_PEAK + (int)s->precision] * rn_hardware_value(h, RN_HW_UTILISATION, 1));
+    p.memory = b.inputs / bandwidth_for(h, activations) + b.weights / bandwidth_for(h, s->all_weights);
+    if (h->known[results]) p.results = b.results / h->value[results];
+    else p.memory += b.results / bandwidth_for(h, activations);
+    p.seconds = RN_MAX(p.compute, p.memory) + p.results + p.launch +
                 (1 - rn_hardware_value(h, RN_HW_OVERLAP, 1)) * RN_MIN(p.compute, p.memory);
-    p.bound = p.compute >= p.memory ? RN_BOUND_COMPUTE : RN_BOUND_MEMORY;
-    if (p.launch > RN_MAX(p.compute, p.memory)) p.bound = RN_BOUND_LAUNCH;
-    p.joules = macs * each + (flops - 2 * macs) * rn_hardware_value(h, RN_HW_ENERGY_OP, each / 2) +
-               (activations + weights) * h->value[RN_HW_ENERGY_BYTE] + p.seconds * rn_hardware_value(h,
-                                                                                                     RN_HW_IDLE,
-                                                                                                         0);
+    p.bound = p.compute >= p.memory + p.results ? RN_BOUND_COMPUTE : RN_BOUND_MEMORY;
+    if (p.launch > RN_MAX(p.compute, p.memory + p.results)) p.bound = RN_BOUND_LAUNCH;
+    p.joules = joules_of(g, s, activations + b.weights, p.seconds);
     return p;
 }
 
@@ -135,10 +160,10 @@ rn_status rn_project(struct rn_projection *p, const struct rn_groups *g, const s
     struct setting s = { h, precision, batch, 0 };
     *p = (struct rn_projection){ .missing_seconds = missing(h, time, 2), .missing_joules = missing(h, energy, 2) };
     for (int i = 0; i < g->rows; i++) {
-        const double size = rn_precision_bytes(precision);
+        const struct traffic b = traffic_of(&g->row[i], precision, batch);
         p->flops += batch * g->row[i].flops;
-        p->bytes += size * (batch * (double)(g->row[i].inputs + g->row[i].outputs) + (double)g->row[i].weights);
-        s.all_weights += size * (double)g->row[i].weights;
+        p->bytes += b.inputs + b.results + b.weights;
+        s.all_weights += b.weights;
     }
     if (p->missing_seconds >= 0) {
         p->missing_joules = p->missing_seconds;

@@ -5,7 +5,7 @@ struct rn_tiling rn_tile(const struct rn_group *g, const struct rn_trace *t, int
 {
     const struct rn_op *first = &t->op[g->op[0]];
     const struct rn_conv_shape *c = &first->conv;
-    struct rn_tiling r = { .working_set = size * (g->inputs + g->outputs + g->weights) };
+    struct rn_tiling r = { .working_set = size * (int64_t)rn_group_values(g, 1) };
     r.traffic = r.tiled_traffic = r.working_set;
     const double ratio = (double)r.working_set / capacity;
     r.tiles = (int64_t)ratio + ((double)(int64_t)ratio < ratio);

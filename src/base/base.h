@@ -54,6 +54,10 @@ rn_status rn_fail(rn_status status, const char *fmt, ...) RN_PRINTF(2, 3);
 /* Puts "context: " before this thread's message and returns `status`. */
 rn_status rn_fail_in(rn_status status, const char *context);
 void rn_error_clear(void);
+/* From now on every message, of any thread, ends with `text`, and no program with status 0: a device has failed
+ * behind a call that cannot say so.  The first text stays. */
+void rn_fail_because(const char *text);
+const char *rn_fail_cause(void); /* NULL: there is none */
 int rn_exit_code(rn_status status); /* of the programs: 0 1 2 3 4 5 130 */
 
 #endif /* RN_BASE_H */

@@ -6,10 +6,25 @@
  */
 #include "base/base.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 static _Thread_local char message[2048];
+
+/* The cause behind all failures to come: 0 none, 1 being written, 2 there. */
+static atomic_int cause_state;
+static char cause[256];
+
+void rn_fail_because(const char *text)
+{
+    int none = 0;
+    if (!atomic_compare_exchange_strong(&cause_state, &none, 1)) return;
+    snprintf(cause, sizeof cause, "%s", text);
+    atomic_store(&cause_state, 2);
+}
+
+const char *rn_fail_cause(void) { return atomic_load(&cause_state) == 2 ? cause : NULL; }
 
 rn_status rn_fail(rn_status status, const char *fmt, ...)
 {
@@ -19,6 +34,10 @@ rn_status rn_fail(rn_status status, const char *fmt, ...)
     int length = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     memcpy(message, length < 0 ? "" : text, length < 0 ? 1 : strlen(text) + 1);
+    if (rn_fail_cause() && !strstr(message, cause)) {
+        size_t used = strlen(message);
+        snprintf(message + used, sizeof message - used, "; %s", cause);
+    }
     return status;
 }
 

@@ -125,6 +125,22 @@ static rn_status choose(const struct rn_ops **ops, const struct rn_ops *const *t
     return status;
 }
 
+#ifdef RN_HAVE_CUDA /* make CUDA=1 */
+static rn_status choose_cuda(const struct rn_ops **ops, const char *numerics)
+{
+    static const struct rn_ops *const cuda[] = { &rn_ops_cuda, NULL };
+    return choose(ops, cuda, "cuda", numerics);
+}
+#else
+const char *rn_cuda_build(void) { return ""; }
+
+static rn_status choose_cuda(const struct rn_ops **ops, const char *numerics)
+{
+    (void)ops, (void)numerics;
+    return rn_fail(RN_EFAIL, "backend cuda is not in this build");
+}
+#endif
+
 rn_status rn_backend_find(const struct rn_ops **ops, const char *name, const char *numerics)
 {
     static const char *const known[] = { "ref", "cpu", "cuda" };
@@ -134,7 +150,7 @@ rn_status rn_backend_find(const struct rn_ops **ops, const char *name, const cha
     if (!name || !*name) return rn_fail(RN_EUSAGE, "--backend: empty name");
     if (strcmp(name, "ref") == 0) return choose(ops, ref, name, numerics);
     if (strcmp(name, "cpu") == 0) return choose(ops, cpu, name, numerics);
-    if (strcmp(name, "cuda") == 0) return rn_fail(RN_EFAIL, "backend cuda is not in this build");
+    if (strcmp(name, "cuda") == 0) return choose_cuda(ops, numerics);
     if (is_path(name)) {
         const struct rn_ops *plugin[2] = { NULL };
         rn_status status = load(&plugin[0], name);

@@ -27,6 +27,7 @@ struct rn_dataset {
     struct rn_split test;     /* val once more, pointers and all, where has_test is false */
     bool has_test;
     bool divided;             /* val is a share of the images that were train's */
+    bool only_test;           /* val and test are what a folder has in test, and there is nothing else */
     int64_t skipped;          /* images that could not be used */
     char *skipped_list;       /* a line for each, "path: reason", the first 10,000; or NULL */
 };
@@ -44,7 +45,8 @@ struct rn_dataset_options {
     bool originals;     /* training takes crops out of the whole pictures, not of resized ones */
     uint64_t cache_bytes; /* decoded pixels that are kept in memory; the rest is decoded again; no effect on bits */
     bool strict;        /* the first file that cannot be used ends it all */
-    bool no_train, no_test; /* nobody will ask for these images: they are not read, and count 0 */
+    bool no_train, no_test; /* nobody will ask for these images: they are not read, and count 0; no_train: they
+                               may be missing, if val or test is there */
     int threads;        /* that decode; 0: one */
     void (*progress)(void *arg, int64_t done, int64_t count); /* or NULL; in the caller's thread */
     void *arg;

@@ -4,7 +4,8 @@
  *
  * Everything is in the order of bytes of names, classes and files alike, so that a data set is the same on every
  * machine and in every language.  What is divided is divided before a file is read: a picture that is damaged
- * later moves no other one from training to validation.  A class is what has a usable picture in train.
+ * later moves no other one from training to validation.  A class is what has a usable picture in train; where
+ * there is no train and nobody asks for it, in any part.
  */
 #include "data/folder.h"
 
@@ -32,6 +33,7 @@ struct reader {
     const struct rn_dataset_options *options;
     const char *root;
     int image_size, resize;
+    bool only_test;          /* part[VAL] is the folder's test, and all there is */
     struct part part[PARTS];
     struct rn_names classes; /* class folders of any part: a picture's label is its class's place here */
     struct rn_skipped skipped;
@@ -60,6 +62,15 @@ static rn_status find_part(struct reader *r, int part, const char *const *names)
     return RN_OK;
 }
 
+/* The only images there are validate, whatever their folder is called. */
+static void find_only_test(struct reader *r)
+{
+    r->only_test = !r->part[VAL].path;
+    if (!r->only_test) return;
+    r->part[VAL].path = r->part[TEST].path;
+    r->part[TEST].path = NULL;
+}
+
 static rn_status find_parts(struct reader *r)
 {
     static const char *const train[] = { "train", NULL }, *const val[] = { "val", "valid", "validation", NULL },
@@ -73,10 +84,22 @@ static rn_status find_parts(struct reader *r)
         return status;
     if (r->part[TRAIN].path) return RN_OK;
     const char *stray = r->part[VAL].path ? r->part[VAL].path : r->part[TEST].path;
+    if (stray && r->options->no_train) {
+        find_only_test(r);
+        return RN_OK;
+    }
     if (stray)
         return rn_fail(RN_EINPUT, "%s: has %s but no train", rn_shown(r->root).text,
                        rn_shown(strrchr(stray, '/') + 1).text);
     return (r->part[TRAIN].path = rn_strdup(r->root)) ? RN_OK : RN_ENOMEM;
+}
+
+/* The folder of train, or of the first part there is. */
+static const char *any_path(const struct reader *r)
+{
+    for (int i = 0; i < PARTS; i++)
+        if (r->part[i].path) return r->part[i].path;
+    return r->root;
 }
 
 /* Adds the class folders of a part to the list; what lies beside them is not looked at. */
@@ -134,7 +157,7 @@ static rn_status list_files(struct reader *r)
     drop_doubles(&r->classes);
     if (r->classes.count == 0)
         return rn_fail(RN_EINPUT, "%s: no class folders in it: pictures lie in a folder for each class",
-                       rn_shown(r->part[TRAIN].path).text);
+                       rn_shown(any_path(r)).text);
     for (int i = 0; i < PARTS && !status; i++) {
         struct part *part = &r->part[i];
         if (!(part->files = rn_alloc_array(r->classes.count, sizeof *part->files))) return RN_ENOMEM;
@@ -233,22 +256,31 @@ static rn_status fail_foreign(const struct reader *r, int part, size_t label)
     return status;
 }
 
+/* Files that make a class one. */
+static int64_t class_files(const struct reader *r, size_t class)
+{
+    int64_t count = r->part[TRAIN].files[class];
+    if (!r->part[TRAIN].path) count += r->part[VAL].files[class] + r->part[TEST].files[class];
+    return count;
+}
+
 /* No net could answer with a class that it was not trained on. */
 static rn_status check_classes(struct reader *r)
 {
     count_files(r);
     for (int i = VAL; i < PARTS; i++)
         for (size_t k = 0; k < r->classes.count; k++)
-            if (r->part[i].files[k] && !r->part[TRAIN].files[k]) return fail_foreign(r, i, k);
+            if (r->part[i].files[k] && !class_files(r, k)) return fail_foreign(r, i, k);
     return RN_OK;
 }
 
 static rn_status fail_few(const struct reader *r, int classes)
 {
     struct rn_text t = {0};
-    rn_text_add(&t, "%s: training images of %d class%s (", rn_shown(r->part[TRAIN].path).text, classes,
-                classes == 1 ? "" : "es");
-    add_classes(&t, r, TRAIN);
+    const int part = r->part[TRAIN].path ? TRAIN : VAL;
+    rn_text_add(&t, "%s: %simages of %d class%s (", rn_shown(any_path(r)).text,
+                part == TRAIN ? "training " : "", classes, classes == 1 ? "" : "es");
+    add_classes(&t, r, part);
     rn_text_add(&t, "); two are needed");
     add_first_skipped(&t, r);
     rn_status status = rn_text_status(&t);
@@ -345,11 +377,12 @@ static rn_status finish(struct rn_dataset *set, struct reader *r)
     struct rn_split *const split[PARTS] = { &set->train, &set->val, &set->test };
     rn_status status = RN_OK;
     if (!number) return RN_ENOMEM;
-    for (size_t k = 0; k < r->classes.count; k++) number[k] = r->part[TRAIN].files[k] ? classes++ : -1;
+    for (size_t k = 0; k < r->classes.count; k++) number[k] = class_files(r, k) ? classes++ : -1;
     if (classes < 2) status = fail_few(r, classes);
     if (!status) status = describe(set, r, number, classes);
     set->has_test = r->part[TEST].path;
     set->divided = !r->part[VAL].path;
+    set->only_test = r->only_test;
     for (int i = 0; i < PARTS && !status; i++)
         if (!is_unused(r, i) && (i != TEST || set->has_test))
             status = give_split(split[i], &r->part[i], number);

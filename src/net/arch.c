@@ -82,8 +82,10 @@ rn_status rn_arch_named(struct rn_arch *a, const char *name, enum rn_stem stem, 
         if (strcmp(arch_table[i].name, name) == 0) row = &arch_table[i];
     if (!row) {
         const char *near = rn_nearest(name, arch_names, RN_COUNT(arch_names));
-        return rn_fail(RN_EUSAGE, "unknown architecture '%s'%s%s%s", name,
-                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        char list[RN_COUNT(arch_names) * sizeof a->name] = "";
+        if (near) return rn_fail(RN_EUSAGE, "unknown architecture '%s'; did you mean '%s'?", name, near);
+        for (size_t i = 0; i < RN_COUNT(arch_names); i++) strcat(strcat(list, i ? ", " : ""), arch_names[i]);
+        return rn_fail(RN_EUSAGE, "unknown architecture '%.60s'; they are %s", name, list);
     }
     if (classes < 2) return rn_fail(RN_EUSAGE, "classes: %d, must be 2 or more", classes);
 

@@ -181,10 +181,11 @@ static void linear_back(struct rn_net *net, const struct rn_plan_step *step)
     const struct rn_linear_shape s = linear_shape(net, fc);
     const float *dout = at(net, step->dout);
     void *work = at(net, step->work);
-    net->ops->linear_backward_weights(net->dev, dparam_of(net, fc, 0), dparam_of(net, fc, 1),
-                                      at(net, step->in), dout, &s, work);
-    net->ops->linear_backward_data(net->dev, at(net, step->din), dout, rn_net_param(net, fc, 0), &s,
-                                   work);
+    if (step->in != RN_NONE)
+        net->ops->linear_backward_weights(net->dev, dparam_of(net, fc, 0), dparam_of(net, fc, 1),
+                                          at(net, step->in), dout, &s, work);
+    if (step->din != RN_NONE)
+        net->ops->linear_backward_data(net->dev, at(net, step->din), dout, rn_net_param(net, fc, 0), &s, work);
 }
 
 /* -- any step ---------------------------------------------------------------------------------- */
@@ -375,6 +376,12 @@ void rn_net_infer(struct rn_net *net, const float *images, int n, float *logits)
     rn_net_logits(net, logits);
 }
 
+float *rn_net_logit_gradients(struct rn_net *net)
+{
+    RN_ASSERT(net->plan == &net->training);
+    return at(net, net->plan->step[net->plan->loss].dout);
+}
+
 void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int total, double smoothing)
 {
     const struct rn_ops *ops = net->ops;
@@ -382,7 +389,7 @@ void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int to
     RN_ASSERT(total == 0 || net->plan == &net->training);
     double *dloss = (double *)(void *)(net->arena + net->at.loss);
     int32_t *dlabels = (int32_t *)(void *)(net->arena + net->at.labels);
-    float *gradient = total ? at(net, net->plan->step[net->plan->loss].dout) : NULL;
+    float *gradient = total ? rn_net_logit_gradients(net) : NULL;
     const rn_fpmode mode = rn_fpmode_enter();
 
     rn_mark_begin("loss");

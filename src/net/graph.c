@@ -281,6 +281,7 @@ rn_status rn_graph_build(struct rn_graph *g, const struct rn_net_config *c)
     int x = build_stem(g, a, build_input(g, c));
     for (int i = 0; i < a->blocks; i++) x = build_block(g, a, &a->block[i], x);
     build_head(g, a, x);
+    for (int i = 0; i < g->params; i++) g->param[i].frozen = rn_frozen_by(c->freeze, &g->param[i]);
     return RN_OK;
 }
 

@@ -26,7 +26,8 @@ enum rn_step_kind {
     RN_STEP_LINEAR,         /* out         in */
     RN_STEP_LOSS,           /* dout        in: the logits; rn_net_loss does it */
     /* backward: dout is the gradient of the node's output, din that of its source's */
-    RN_STEP_LINEAR_BACK,    /* din         dout, in; and the gradients of the parameters */
+    RN_STEP_LINEAR_BACK,    /* din         dout, in; and the gradients of the parameters.  No din: none is
+                                           wanted; no in: the parameters are frozen */
     RN_STEP_AVGPOOL_BACK,   /* din         dout */
     RN_STEP_MAXPOOL_BACK,   /* din         dout, index */
     RN_STEP_BN_BACK,        /* din, dadd   dout, x, out (with an addition, or freeze_bn and a ReLU) */

@@ -15,6 +15,9 @@
  * Gradients share buffers where a slot may work in place (resnet_backend.h says where): a batch norm
  * turns the gradient of its output into that of its input, or, when it adds a shortcut, hands it on
  * to the shortcut; the second consumer of a tensor adds to what the first wrote.
+ *
+ * A gradient is made only if a parameter that is not frozen waits for it, or for one before it: `trained`.
+ * Whatever only the others needed is not there, activations too, as nobody asks for them.
  */
 #include "net/plan.h"
 
@@ -26,6 +29,7 @@ struct writer {
     struct rn_plan *plan;
     const struct rn_plan_for *want;
     int *value, *gradient, *index;
+    int *trained; /* training: whether node i, or one that it comes from, has a parameter that is not frozen */
     bool training;
 };
 
@@ -179,22 +183,40 @@ static int need(struct writer *w, int i)
     return w->value[i];
 }
 
-/* Images and what resizing makes of them have no gradient. */
-static bool wants_gradient(const struct writer *w, int node)
+/* Whether a parameter of the node itself is not frozen. */
+static bool has_trained(const struct writer *w, int i)
 {
-    enum rn_node_kind kind = node_at(w, node)->kind;
-    return kind != RN_NODE_INPUT && kind != RN_NODE_RESIZE;
+    static const int parameters[] = { [RN_NODE_CONV] = 1, [RN_NODE_BN] = 2, [RN_NODE_LINEAR] = 2 };
+    const struct rn_node *n = node_at(w, i);
+    for (int k = 0; k < parameters[n->kind]; k++)
+        if (!w->want->graph->param[n->param + k].frozen) return true;
+    return false;
 }
 
-static void write_conv_back(struct writer *w, int i)
+static void find_trained(struct writer *w)
 {
-    const int src = node_at(w, i)->src, input = need(w, src);
+    for (int i = 0; i < w->want->graph->nodes; i++) {
+        const struct rn_node *n = node_at(w, i);
+        w->trained[i] = has_trained(w, i) || (n->src >= 0 && w->trained[n->src]) ||
+                        (n->add >= 0 && w->trained[n->add]);
+    }
+}
+
+static void write_conv_weights(struct writer *w, int i)
+{
+    const int input = need(w, node_at(w, i)->src);
     struct rn_plan_step *s = rn_plan_add_step(w->plan, RN_STEP_CONV_WEIGHTS, i);
     s->dout = w->gradient[i];
     s->in = input;
     s->work = rn_plan_add_buffer(w->plan, conv_bytes(w, i));
-    if (!wants_gradient(w, src)) return;
-    s = rn_plan_add_step(w->plan, RN_STEP_CONV_DATA, i);
+}
+
+static void write_conv_back(struct writer *w, int i)
+{
+    const int src = node_at(w, i)->src;
+    if (has_trained(w, i)) write_conv_weights(w, i);
+    if (!w->trained[src]) return;
+    struct rn_plan_step *s = rn_plan_add_step(w->plan, RN_STEP_CONV_DATA, i);
     s->dout = w->gradient[i];
     s->sum = w->gradient[src] != RN_NONE;
     if (!s->sum) w->gradient[src] = new_tensor(w, src);
@@ -225,11 +247,11 @@ static void write_bn_back(struct writer *w, int i)
 
 static void write_linear_back(struct writer *w, int i)
 {
-    const int src = node_at(w, i)->src, input = need(w, src);
+    const int src = node_at(w, i)->src, input = has_trained(w, i) ? need(w, src) : RN_NONE;
     struct rn_plan_step *s = rn_plan_add_step(w->plan, RN_STEP_LINEAR_BACK, i);
     s->in = input;
     s->dout = w->gradient[i];
-    s->din = w->gradient[src] = new_tensor(w, src);
+    if (w->trained[src]) s->din = w->gradient[src] = new_tensor(w, src);
     s->work = rn_plan_add_buffer(w->plan, linear_bytes(w, i));
 }
 
@@ -275,15 +297,18 @@ static void write_backward_node(struct writer *w, int i)
 static rn_status write_plan(struct rn_plan *p, const struct rn_plan_for *want, bool training)
 {
     const int nodes = want->graph->nodes, steps = STEPS_A_NODE * nodes + 1;
-    int *number = rn_alloc_array(3 * (size_t)nodes, sizeof *number);
+    int *number = rn_alloc_array(4 * (size_t)nodes, sizeof *number);
     rn_status st = number ? rn_plan_begin(p, steps, BUFFERS_A_STEP * steps) : RN_ENOMEM;
     if (st == RN_OK) {
-        struct writer w = { p, want, number, number + nodes, number + 2 * nodes, training };
+        struct writer w = { p, want, number, number + nodes, number + 2 * nodes, number + 3 * nodes,
+                            training };
         for (int i = 0; i < 3 * nodes; i++) number[i] = RN_NONE;
         write_forward(&w);
         if (training) {
+            find_trained(&w);
             write_loss(&w);
-            for (int i = nodes - 1; i > 0; i--) write_backward_node(&w, i);
+            for (int i = nodes - 1; i > 0; i--)
+                if (w.trained[i]) write_backward_node(&w, i);
         }
         st = rn_plan_place(p);
         if (st != RN_OK) rn_plan_free(p);

@@ -17,6 +17,8 @@ struct rn_step {
     double images_per_second; /* of this epoch so far, loading included */
     uint64_t hash;
     bool hashed;
+    bool skipped;             /* no update: a gradient of the scaled loss was not finite */
+    double loss_scale, next_scale; /* of this step and the next; 0: the loss is not scaled */
 };
 
 /* One epoch, after its validation.  Accuracies in percent.  seconds: its training steps. */
@@ -50,6 +52,8 @@ void rn_progress_line(struct rn_progress *p, const char *line); /* a sentence on
 void rn_epoch_text(struct rn_text *t, const struct rn_epoch *e);
 /* `step 17 loss 0x1.2p+1 weights 3f9a...` */
 void rn_step_text(struct rn_text *t, const struct rn_step *s);
+/* The sentence about a skipped step, for logs. */
+void rn_skip_text(struct rn_text *t, const struct rn_step *s);
 /* `epoch 2 step 782 loss 0x1.2p+1 weights 3f9a...`: the loss is the epoch's training loss. */
 void rn_epoch_hash_text(struct rn_text *t, const struct rn_epoch *e);
 

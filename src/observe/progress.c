@@ -93,6 +93,13 @@ void rn_step_text(struct rn_text *t, const struct rn_step *s)
                 rn_hex_text(loss, s->loss), s->hash);
 }
 
+void rn_skip_text(struct rn_text *t, const struct rn_step *s)
+{
+    char scale[RN_NUMBER_CHARS], next[RN_NUMBER_CHARS];
+    rn_text_add(t, "step %" PRId64 ": a gradient is not finite with the loss scaled by %s: no update; the scale is "
+                   "now %s", s->step, rn_number_text(scale, s->loss_scale), rn_number_text(next, s->next_scale));
+}
+
 void rn_epoch_hash_text(struct rn_text *t, const struct rn_epoch *e)
 {
     char loss[RN_NUMBER_CHARS];

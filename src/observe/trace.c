@@ -32,19 +32,34 @@ static uint64_t since_begin(const struct trace *t, uint64_t time)
     return time > t->r->begin ? time - t->r->begin : 0;
 }
 
+/* Viewers take the thread whose number is the process's for its main thread, and 0 for none: tracks count from 1. */
+#define PROCESS 1
+static int thread_of(int track) { return PROCESS + track; }
+
 /* The main thread first, then its workers by number, then the others as they came. */
-static int place_of(const struct trace *t, int tid)
+static int place_of(const struct trace *t, int track)
 {
-    const char *name = t->r->track[tid].name;
-    return tid == 0 ? 0 : !strncmp(name, "worker ", 7) ? atoi(name + 7) : 10000 + tid;
+    const char *name = t->r->track[track].name;
+    return track == 0 ? 0 : !strncmp(name, "worker ", 7) ? atoi(name + 7) : 10000 + track;
 }
 
-static void add_thread(struct trace *t, int tid)
+static void add_thread(struct trace *t, int track)
 {
-    rn_text_add(&t->text, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"args\":{\"name\":", tid);
-    rn_text_json(&t->text, t->r->track[tid].name);
-    rn_text_add(&t->text, "}},\n{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,"
-                          "\"args\":{\"sort_index\":%d}}", tid, place_of(t, tid));
+    const int tid = thread_of(track);
+    rn_text_add(&t->text, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"args\":{\"name\":",
+                PROCESS, tid);
+    rn_text_json(&t->text, t->r->track[track].name);
+    rn_text_add(&t->text,
+                "}},\n{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,"
+                "\"args\":{\"sort_index\":%d}}",
+                PROCESS, tid, place_of(t, track));
+}
+
+static void add_process(struct trace *t, const char *key, const char *arg, const char *value)
+{
+    rn_text_add(&t->text, "{\"name\":\"%s\",\"ph\":\"M\",\"pid\":%d,\"args\":{\"%s\":", key, PROCESS, arg);
+    rn_text_json(&t->text, value);
+    rn_text_add(&t->text, "}}");
 }
 
 /* -- spans -------------------------------------------------------------------------------------- */
@@ -81,15 +96,16 @@ static void add_args(struct trace *t, const struct rn_site *site, const struct r
     rn_text_add(x, "}");
 }
 
-static void add_span(struct trace *t, int tid, const struct rn_event *e)
+static void add_span(struct trace *t, int number, const struct rn_event *e)
 {
-    const struct rn_track *track = &t->r->track[tid];
+    const struct rn_track *track = &t->r->track[number];
     const struct rn_site *site = &t->r->site[e->site];
     const bool worker = !strncmp(track->name, "worker", 6);
     const char *kind = worker ? "worker" : site->op.kind != RN_OP_NONE ? "op" : "span";
     rn_text_add(&t->text, ",\n{\"name\":");
     rn_text_json(&t->text, site->name);
-    rn_text_add(&t->text, ",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":", kind, tid);
+    rn_text_add(&t->text, ",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":", kind, PROCESS,
+                thread_of(number));
     add_time(&t->text, since_begin(t, e->begin));
     rn_text_add(&t->text, ",\"dur\":");
     add_time(&t->text, since_begin(t, e->end) - since_begin(t, e->begin));
@@ -105,9 +121,9 @@ static int by_begin(const void *a, const void *b)
     return x->depth - y->depth;
 }
 
-static void add_track(struct trace *t, int tid)
+static void add_track(struct trace *t, int number)
 {
-    const struct rn_track *track = &t->r->track[tid];
+    const struct rn_track *track = &t->r->track[number];
     const struct rn_event **list = rn_alloc_array(track->events, sizeof *list);
     if (!list) {
         t->status = RN_ENOMEM;
@@ -115,7 +131,7 @@ static void add_track(struct trace *t, int tid)
     }
     for (size_t i = 0; i < track->events; i++) list[i] = &track->event[i];
     qsort(list, track->events, sizeof *list, by_begin);
-    for (size_t i = 0; i < track->events; i++) add_span(t, tid, list[i]);
+    for (size_t i = 0; i < track->events; i++) add_span(t, number, list[i]);
     rn_free(list);
 }
 
@@ -129,7 +145,7 @@ static void add_samples(struct trace *t)
         const struct rn_sample *first = s;
         rn_text_add(&t->text, ",\n{\"name\":");
         rn_text_json(&t->text, first->counter);
-        rn_text_add(&t->text, ",\"ph\":\"C\",\"pid\":1,\"ts\":");
+        rn_text_add(&t->text, ",\"ph\":\"C\",\"pid\":%d,\"ts\":", PROCESS);
         add_time(&t->text, since_begin(t, first->time));
         rn_text_add(&t->text, ",\"args\":{");
         do {
@@ -144,16 +160,17 @@ static void add_samples(struct trace *t)
     }
 }
 
-rn_status rn_trace_write(const char *path, const struct rn_recording *r, const char *title)
+rn_status rn_trace_write(const char *path, const struct rn_recording *r, const char *name, const char *title)
 {
     struct trace t = { .r = r };
     rn_status status = rn_writer_open(&t.file, path);
     if (status) return status;
     rn_text_add(&t.text, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"title\":");
     rn_text_json(&t.text, title);
-    rn_text_add(&t.text, "},\"traceEvents\":[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":");
-    rn_text_json(&t.text, title);
-    rn_text_add(&t.text, "}}");
+    rn_text_add(&t.text, "},\"traceEvents\":[\n");
+    add_process(&t, "process_name", "name", name);
+    rn_text_add(&t.text, ",\n");
+    add_process(&t, "process_labels", "labels", title);
     for (int i = 0; i < r->tracks; i++) add_thread(&t, i);
     for (int i = 0; i < r->tracks; i++) add_track(&t, i);
     add_samples(&t);

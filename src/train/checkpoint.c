@@ -48,7 +48,10 @@ struct rn_value *rn_floats_tree(const struct rn_trainer *t, const float *device,
     float *data = rn_alloc_array(p->count, sizeof *data);
     if (!data) return NULL;
     t->ops->read(t->dev, data, device, p->count * sizeof *data);
-    return rn_tensor_value(RN_F32, p->dims, p->shape, data, true);
+    if (!rn_fail_cause()) return rn_tensor_value(RN_F32, p->dims, p->shape, data, true);
+    rn_free(data);
+    rn_fail(RN_EFAIL, "'%s' cannot be read from the device", p->name);
+    return NULL;
 }
 
 static struct rn_value *counter_tree(int64_t batches)
@@ -134,10 +137,18 @@ static bool put_state(struct rn_value *d, const struct rn_trainer *t)
            rn_tree_put(d, "eval_step", rn_integer(s->eval_step));
 }
 
+static bool put_scaler(struct rn_value *d, const struct rn_scaler *s)
+{
+    return rn_tree_put(d, "loss_scale", hex(s->scale)) &&
+           rn_tree_put(d, "loss_scale_tracker", rn_integer(s->tracker)) &&
+           rn_tree_put(d, "skipped_steps", rn_integer(s->skipped));
+}
+
 static struct rn_value *own_tree(const struct rn_trainer *t)
 {
     struct rn_value *d = rn_dict(false);
     bool ok = d && put_description(d, &t->c) && put_state(d, t);
+    if (ok && t->c.scaling.kind == RN_SCALING_DYNAMIC) ok = put_scaler(d, &t->s.scaler);
     if (ok && t->c.average) ok = rn_tree_put(d, RN_TRAINING_WEIGHTS, training_tree(t));
     if (ok && t->c.arguments) ok = rn_tree_put(d, "arguments", copy_value(t->c.arguments));
     return rn_tree_end(d, ok);
@@ -157,8 +168,9 @@ struct rn_value *rn_trainer_tree(struct rn_trainer *t)
     bool ok = d && rn_tree_put(d, "epoch", rn_integer(s->epoch)) &&
               rn_tree_put(d, "model_state_dict", result_tree(t)) &&
               rn_tree_put(d, "optimizer_state_dict", rn_optimizer_tree(t)) &&
-              rn_tree_put(d, "scheduler_state_dict", rn_schedule_tree(t)) &&
-              rn_tree_put(d, "best_acc", rn_real(RN_MAX(s->best_acc, 0))) &&
+              rn_tree_put(d, "scheduler_state_dict", rn_schedule_tree(t));
+    if (ok && t->c.scaling.kind == RN_SCALING_DYNAMIC) ok = rn_tree_put(d, "scaler_state_dict", rn_scaler_tree(t));
+    ok = ok && rn_tree_put(d, "best_acc", rn_real(RN_MAX(s->best_acc, 0))) &&
               rn_tree_put(d, "loss", rn_real(loss)) && rn_tree_put(d, "resnet_c", own_tree(t));
     return rn_tree_end(d, ok);
 }

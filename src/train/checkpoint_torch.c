@@ -1,6 +1,6 @@
 /*
- * checkpoint_torch.c - optimiser and schedule as the state dicts that torch.optim.SGD, AdamW and
- * torch's schedulers load (all keys of PyTorch 2.13).  PyTorch numbers parameters in the order of
+ * checkpoint_torch.c - optimiser, schedule and loss scaling as the state dicts that torch.optim.SGD, AdamW,
+ * torch's schedulers and GradScaler load (all keys of PyTorch 2.13).  PyTorch numbers parameters in the order of
  * model.parameters(), which is the order of the trainable rows of our table.
  */
 #include "train/trainer.h"
@@ -256,5 +256,16 @@ struct rn_value *rn_schedule_tree(struct rn_trainer *t)
     }
     ok = rn_tree_put(d, "_milestones", turn) && rn_tree_put(d, "last_epoch", rn_integer(epoch)) &&
          rn_tree_put(d, "_last_lr", rates_now(t));
+    return rn_tree_end(d, ok);
+}
+
+/* -- loss scaling ------------------------------------------------------------------------------ */
+struct rn_value *rn_scaler_tree(const struct rn_trainer *t)
+{
+    struct rn_value *d = rn_dict(false);
+    bool ok = d && rn_tree_put(d, "scale", rn_real(t->s.scaler.scale)) &&
+              rn_tree_put(d, "growth_factor", rn_real(2)) && rn_tree_put(d, "backoff_factor", rn_real(0.5)) &&
+              rn_tree_put(d, "growth_interval", rn_integer(t->c.scaling.interval)) &&
+              rn_tree_put(d, "_growth_tracker", rn_integer(t->s.scaler.tracker));
     return rn_tree_end(d, ok);
 }

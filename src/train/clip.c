@@ -4,8 +4,7 @@
  * the sum is ours and fixed.  Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent
  * neural networks", ICML 2013, algorithm 1.
  *
- * The sum runs on the host, tensor by tensor.  Shortening is a step of the device's SGD (A26): with a momentum
- * of h, no gradient and no decay the velocity becomes F(fma(h, g, 0)), which is F(g * h).
+ * The sum runs on the host, tensor by tensor.
  */
 #include "train/trainer.h"
 #include "base/mem.h"
@@ -13,7 +12,6 @@
 #include <math.h>
 #include <string.h>
 
-#define PIECE ((size_t)1 << 16) /* floats at a time */
 #define ROWS 8                  /* rows side by side: independent chains */
 
 /* -- creation ---------------------------------------------------------------------------------- */
@@ -21,8 +19,6 @@ rn_status rn_clip_create(struct rn_clip *c, const struct rn_train_config *config
 {
     const struct rn_param *p;
     size_t rows = rn_net_params(net, &p), largest = 0, leaves = 1;
-    float *zeros = rn_alloc_array(PIECE, sizeof *zeros);
-    void *memory = NULL;
     *c = (struct rn_clip){ .config = config, .net = net };
     for (size_t i = 0; i < rows; i++) {
         largest = RN_MAX(largest, p[i].count);
@@ -30,18 +26,12 @@ rn_status rn_clip_create(struct rn_clip *c, const struct rn_train_config *config
     }
     c->tensor = rn_alloc_array(largest, sizeof *c->tensor);
     c->leaf = rn_alloc_array(leaves, sizeof *c->leaf);
-    rn_status status = zeros && c->tensor && c->leaf ? RN_OK : RN_ENOMEM;
-    if (!status) status = rn_net_ops(net)->alloc(rn_net_dev(net), &memory, 2 * PIECE * sizeof(float));
-    c->zeros = memory;
-    for (size_t i = 0; !status && i < 2; i++)
-        rn_net_ops(net)->write(rn_net_dev(net), c->zeros + i * PIECE, zeros, PIECE * sizeof *zeros);
-    rn_free(zeros);
-    return status;
+    return c->tensor && c->leaf ? rn_multiplier_create(&c->times, net) : RN_ENOMEM;
 }
 
 void rn_clip_free(struct rn_clip *c)
 {
-    if (c->net) rn_net_ops(c->net)->release(rn_net_dev(c->net), c->zeros);
+    rn_multiplier_free(&c->times);
     rn_free(c->tensor);
     rn_free(c->leaf);
     *c = (struct rn_clip){0};
@@ -101,11 +91,6 @@ static double norm(struct rn_clip *c, const float *gradients)
 double rn_clip_gradients(struct rn_clip *c, float *gradients)
 {
     const double n = norm(c, gradients), h = c->config->clip / (n + 1e-6);
-    const struct rn_sgd shorten = { .momentum = h };
-    size_t count = rn_net_trainable_count(c->net);
-    if (!(h < 1)) return n;
-    for (size_t at = 0; at < count; at += PIECE)
-        rn_net_ops(c->net)->sgd_update(rn_net_dev(c->net), c->zeros + PIECE, gradients + at, c->zeros,
-                                       RN_MIN(PIECE, count - at), &shorten);
+    if (h < 1) rn_multiply(&c->times, gradients, rn_net_trainable_count(c->net), h);
     return n;
 }

@@ -153,6 +153,8 @@ void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *out)
     out->backend = t->ops->name;
     out->data = t->c.data->spec;
     out->skipped_images = t->c.data->skipped;
+    out->skipped_steps = s->scaler.skipped;
+    out->loss_scale = t->c.scaling.kind ? s->scaler.scale : 0;
 }
 
 static void add_real(struct rn_text *t, const char *key, double x, bool known)
@@ -183,6 +185,8 @@ rn_status rn_summary_text(struct rn_text *t, const struct rn_summary *s)
     add_string(t, "backend", s->backend);
     rn_text_add(t, ",\n  \"threads\": %d", s->threads);
     add_string(t, "data", s->data);
+    rn_text_add(t, ",\n  \"skipped_steps\": %" PRId64, s->skipped_steps);
+    add_real(t, "loss_scale", s->loss_scale, s->loss_scale > 0);
     rn_text_add(t, ",\n  \"skipped_images\": %" PRId64 "\n}\n", s->skipped_images);
     return rn_text_status(t);
 }

@@ -32,7 +32,9 @@ static rn_status tensor_of(struct rn_tensor *t, struct rn_net *net, const struct
     if (!t->data) return RN_ENOMEM;
     if (counter) memcpy(t->data, &rn_net_batches(net)[p->offset], sizeof(int64_t));
     else rn_net_get(net, i, t->data);
-    return RN_OK;
+    if (!rn_fail_cause()) return RN_OK;
+    rn_free(t->data);
+    return rn_fail(RN_EFAIL, "'%s' cannot be read from the device", p->name);
 }
 
 static rn_status collect(struct rn_tensors *all, struct rn_net *net)

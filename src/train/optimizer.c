@@ -16,26 +16,6 @@ const char *rn_optimizer_name(enum rn_optimizer_kind kind)
 
 /* -- what is frozen ---------------------------------------------------------------------------- */
 
-/* The next beginning of a name in a list; its length, 0 at the end. */
-static size_t next_prefix(const char **list)
-{
-    *list += strspn(*list, ",");
-    return strcspn(*list, ",");
-}
-
-static bool begins(const struct rn_param *p, const char *prefix, size_t length)
-{
-    return p->trainable && !strncmp(p->name, prefix, length);
-}
-
-bool rn_frozen_by(const char *freeze, const struct rn_param *p)
-{
-    const char *list = freeze ? freeze : "";
-    for (size_t n; (n = next_prefix(&list)) > 0; list += n)
-        if (begins(p, list, n)) return true;
-    return false;
-}
-
 bool rn_frozen(const struct rn_train_config *c, const struct rn_param *p)
 {
     return rn_frozen_by(c->freeze, p);
@@ -45,14 +25,11 @@ bool rn_frozen(const struct rn_train_config *c, const struct rn_param *p)
 static rn_status check_frozen(const struct rn_train_config *c, const struct rn_net *net)
 {
     const struct rn_param *p;
-    const char *list = c->freeze ? c->freeze : "";
-    size_t rows = rn_net_params(net, &p), i;
-    for (size_t n; (n = next_prefix(&list)) > 0; list += n) {
-        for (i = 0; i < rows && !begins(&p[i], list, n); i++) continue;
-        if (i == rows)
-            return rn_fail(RN_EUSAGE, "--freeze %.*s: no parameter's name begins so (conv1, bn1, layer1 ... "
-                                      "layer4, fc do)", (int)n, list);
-    }
+    size_t rows = rn_net_params(net, &p), length, i;
+    const char *stray = rn_freeze_stray(&length, c->freeze, p, rows);
+    if (stray)
+        return rn_fail(RN_EUSAGE, "--freeze %.*s: no parameter's name begins so (conv1, bn1, layer1 ... layer4, fc do)",
+                       (int)length, stray);
     for (i = 0; i < rows && (!p[i].trainable || rn_frozen(c, &p[i])); i++) continue;
     return i < rows ? RN_OK : rn_fail(RN_EUSAGE, "--freeze %s leaves nothing to train", c->freeze);
 }

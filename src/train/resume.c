@@ -44,10 +44,10 @@ static void add_setting(struct rn_text *t, const struct rn_value *v)
         }
 }
 
-/* A switch that is off says no more than one that another version does not know. */
+/* What is off says no more than what another version does not know. */
 static bool is_off(const struct rn_value *v)
 {
-    return !v || (v->kind == RN_BOOLEAN && !v->integer);
+    return !v || (v->kind == RN_BOOLEAN && !v->integer) || (v->kind == RN_STRING && !strcmp(v->text, "off"));
 }
 
 /* Adds "--lr: 0.1 there, 0.2 now" if the two differ as text. */
@@ -127,6 +127,17 @@ static double real_of(struct fields *f, const char *key)
     return x;
 }
 
+/* Scales are powers of two. */
+static void read_scaler(struct rn_scaler *s, struct fields *f, const struct rn_trainer *t, int64_t most)
+{
+    s->skipped = count_of(f, "skipped_steps", 0, most);
+    if (t->c.scaling.kind != RN_SCALING_DYNAMIC) return; /* forced: of no more use */
+    s->scale = real_of(f, "loss_scale");
+    s->tracker = count_of(f, "loss_scale_tracker", 0, most);
+    if (f->status == RN_OK && !rn_scale_valid(s->scale))
+        f->status = rn_fail(RN_EINPUT, "%s: resnet_c.loss_scale is no power of two from 2^-126 to 2^127", f->c->path);
+}
+
 static rn_status read_own(struct rn_state *s, int64_t *updates, const struct rn_trainer *t,
                           const struct rn_checkpoint *c)
 {
@@ -153,6 +164,7 @@ static rn_status read_own(struct rn_state *s, int64_t *updates, const struct rn_
     s->val_acc = real_of(&f, "val_acc");
     s->eval_step = count_of(&f, "eval_step", -1, most);
     *updates = count_of(&f, "optimizer_step", 0, most);
+    if (rn_dict_get(c->own, "loss_scale")) read_scaler(&s->scaler, &f, t, most);
     if (f.status == RN_OK && (s->step_in_epoch > 0) != (s->images > 0))
         return rn_fail(RN_EINPUT,
                        "%s: resnet_c has %" PRId64 " steps and %" PRId64 " images of an epoch",
@@ -192,6 +204,20 @@ static struct rn_plateau foreign_plateau(const struct rn_trainer *t, const struc
     return p;
 }
 
+/* What torch.amp.GradScaler kept, under the usual names of scripts.  Its interval and factors are settings here. */
+static rn_status foreign_scaler(struct rn_scaler *s, const struct rn_checkpoint *c)
+{
+    const struct rn_value *d = rn_dict_get(c->root, "scaler_state_dict");
+    if (!d) d = rn_dict_get(c->root, "scaler");
+    const struct rn_value *scale = d && d->kind == RN_DICT ? rn_dict_get(d, "scale") : NULL;
+    if (!scale) return RN_OK;
+    if (scale->kind != RN_REAL || !rn_scale_valid(scale->real))
+        return rn_fail(RN_EINPUT, "%s: the scaler's scale is no power of two from 2^-126 to 2^127", c->path);
+    s->scale = scale->real;
+    s->tracker = foreign_count(d, "_growth_tracker");
+    return RN_OK;
+}
+
 static rn_status read_foreign(struct rn_state *s, int64_t *updates, const struct rn_trainer *t,
                               const struct rn_checkpoint *c)
 {
@@ -204,7 +230,7 @@ static rn_status read_foreign(struct rn_state *s, int64_t *updates, const struct
     s->eval_step = -1;
     s->best_acc = best && best->kind == RN_REAL && rn_finite64(best->real) ? best->real : -1;
     s->train_acc = s->val_acc = -1;
-    return RN_OK;
+    return t->c.scaling.kind == RN_SCALING_DYNAMIC ? foreign_scaler(&s->scaler, c) : RN_OK;
 }
 
 /* -- moments ----------------------------------------------------------------------------------- */
@@ -315,7 +341,7 @@ static rn_status check_complete(const struct rn_checkpoint *c)
 
 rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c, bool force)
 {
-    struct rn_state s = {0};
+    struct rn_state s = { .scaler = t->s.scaler };
     int64_t updates = 0;
     float *first = rn_alloc_array(t->opt.count, sizeof *first), *second = NULL;
     rn_status status = first ? RN_OK : RN_ENOMEM;

@@ -287,9 +287,20 @@ const char *rn_run_last(const struct rn_run *r) { return r->last; }
 const char *rn_run_best(const struct rn_run *r) { return r->best; }
 
 /* -- while it runs ----------------------------------------------------------------------------- */
+static rn_status log_skipped(struct rn_run *r, const struct rn_step *s)
+{
+    struct rn_text line = {0};
+    rn_skip_text(&line, s);
+    rn_status status = rn_text_status(&line);
+    if (!status) status = rn_run_log(r, line.data);
+    rn_text_free(&line);
+    return status;
+}
+
 rn_status rn_run_step(struct rn_run *r, const struct rn_step *s)
 {
     rn_status status = r->events ? rn_events_step(r->events, s) : RN_OK;
+    if (!status && s->skipped) status = log_skipped(r, s);
     if (status || s->step > r->first + RN_HASHED_STEPS) return status;
     rn_step_text(&r->hashes, s);
     rn_text_add(&r->hashes, "\n");

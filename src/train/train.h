@@ -13,6 +13,7 @@
 #include "net/net.h"
 #include "observe/observe.h"
 #include "train/metrics.h"
+#include "train/scaler.h"
 #include "train/schedule.h"
 
 /* -- configuration ----------------------------------------------------------------------------- */
@@ -49,6 +50,7 @@ struct rn_train_config {
     double weight_decay;
     struct rn_optional norm_decay, bias_decay, bias_lr; /* else weight_decay and lr or head_lr */
     bool nesterov;
+    struct rn_scaling scaling; /* of the loss, before it goes backward */
     double clip;         /* the largest norm of the gradients (A25); 0: any */
     const char *freeze;  /* beginnings of names, separated by commas, of parameters that stay; NULL: none */
     struct rn_schedule schedule; /* steps_per_epoch is filled in by rn_trainer_create */
@@ -69,9 +71,6 @@ struct rn_train_config {
 };
 
 #define RN_HASHED_STEPS 20 /* hashes.txt has this many first steps of a run, or of its continuation */
-
-/* Whether --freeze with this list, NULL for none, keeps the parameter as it is. */
-bool rn_frozen_by(const char *freeze, const struct rn_param *p);
 
 /* -- the trainer ------------------------------------------------------------------------------- */
 struct rn_trainer;
@@ -95,7 +94,8 @@ bool rn_trainer_done(const struct rn_trainer *t);               /* nothing is le
 bool rn_trainer_epoch_pending(const struct rn_trainer *t);
 
 /* One optimiser step.  RN_EFAIL: loss, a gradient or an updated weight is not finite (A7); but
- * for the last of the three nothing has changed. */
+ * for the last of the three nothing has changed.  Under dynamic loss scaling a gradient that is not
+ * finite is no failure: weights and optimiser stay, out->skipped. */
 rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out);
 /* Validation, then best-so-far, plateau and early stopping, then the next epoch.  RN_EINTR:
  * `stop` said so during validation; nothing has changed and it may be called again, also after
@@ -112,6 +112,8 @@ struct rn_summary {
     const char *numerics, *isa, *backend, *data;
     int threads;
     int64_t skipped_images;
+    int64_t skipped_steps; /* without an update: loss scaling */
+    double loss_scale;     /* of the next step; 0: the loss is not scaled */
 };
 /* All but seconds and threads, which are the caller's. */
 void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *s);

@@ -28,6 +28,10 @@ rn_status rn_train_config_check(const struct rn_train_config *c)
         return rn_fail(RN_EUSAGE, "batch sizes, parts and epochs must be positive");
     if (c->average && !(c->average_decay >= 0 && c->average_decay < 1))
         return rn_fail(RN_EUSAGE, "the decay of the average of weights lies from 0 to below 1");
+    if (c->scaling.kind && !rn_scale_valid(c->scaling.scale))
+        return rn_fail(RN_EUSAGE, "the scale of the loss must be a power of two from 2^-126 to 2^127");
+    if (c->scaling.kind == RN_SCALING_DYNAMIC && c->scaling.interval < 1)
+        return rn_fail(RN_EUSAGE, "the loss scale grows after one step or more");
     if (!(c->clip >= 0)) return rn_fail(RN_EUSAGE, "the largest norm of the gradients must be positive");
     if (c->schedule.kind == RN_ONE_CYCLE && c->schedule.warmup)
         return rn_fail(RN_EUSAGE, "the one-cycle schedule has its own warm-up: lr-warmup-epochs "
@@ -76,6 +80,7 @@ static rn_status size_up(struct rn_trainer *t, struct rn_net_config *n)
                                  .upsample = c->upsample, .batch = (int)RN_MIN(c->batch, a.count),
                                  .eval_batch = (int)RN_MIN(c->val_batch, b.count),
                                  .checkpoint = c->checkpoint_activations, .freeze_bn = c->freeze_bn,
+                                 .freeze = c->freeze,
                                  .beside_arrays = (c->optimizer == RN_ADAMW ? 2 : 1) + (c->parts > 1) +
                                                   c->average,
                                  .beside_bytes = a.bytes + b.bytes };
@@ -132,6 +137,7 @@ rn_status rn_trainer_create(struct rn_trainer **out, const struct rn_train_confi
     t->dev = dev;
     t->s.best_acc = t->s.val_acc = t->s.train_acc = -1;
     t->s.eval_step = -1;
+    t->s.scaler.scale = config->scaling.scale;
     struct rn_net_config n;
     if ((status = size_up(t, &n))) goto fail;
     if ((status = rn_net_create(&t->net, &n, ops, dev))) goto fail;
@@ -141,6 +147,7 @@ rn_status rn_trainer_create(struct rn_trainer **out, const struct rn_train_confi
     if ((status = create_scratch(t))) goto fail;
     rn_net_init(t->net, config->seed);
     if (config->clip > 0 && (status = rn_clip_create(&t->clip, &t->c, t->net))) goto fail;
+    if (config->scaling.kind && (status = rn_multiplier_create(&t->times, t->net))) goto fail;
     if (config->average && (status = rn_average_create(&t->average, t->net))) goto fail;
     *out = t;
     return RN_OK;
@@ -158,6 +165,7 @@ void rn_trainer_free(struct rn_trainer *t)
     }
     rn_average_free(&t->average);
     rn_clip_free(&t->clip);
+    rn_multiplier_free(&t->times);
     rn_optimizer_free(&t->opt);
     rn_net_free(t->net);
     rn_loader_free(t->train);
@@ -202,7 +210,7 @@ static rn_status not_finite(struct rn_trainer *t, const char *what, const struct
                    where ? "; first in " : "", where ? where : "");
 }
 
-struct part_results { struct rn_sum loss; int64_t correct, images; };
+struct part_results { struct rn_sum loss; int64_t correct, images; bool overflow; };
 
 /* Forward, loss and backward of one part; total: images of the whole step. */
 static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int total,
@@ -222,12 +230,25 @@ static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int to
         r->correct += top1;
     }
     r->images += b->n;
+    rn_scale_loss(t, b->n);
     rn_net_backward(t->net);
-    return rn_net_gradients_finite(t->net) ? RN_OK : not_finite(t, "a gradient", b);
+    if (rn_net_gradients_finite(t->net)) return t->sum ? RN_OK : rn_unscale(t, rn_net_gradients(t->net));
+    r->overflow = true;
+    return rn_may_skip(t) ? RN_OK : rn_scaled_failure(t, not_finite(t, "a gradient", b));
 }
 
-/* All parts of a step: on success *gradients are the step's and the running statistics have
- * moved; on failure nothing has (A7, A25). */
+/* The sum of the parts' gradients becomes the step's. */
+static rn_status finish_sum(struct rn_trainer *t, struct part_results *r)
+{
+    if (t->ops->finite(t->dev, t->sum, rn_net_trainable_count(t->net))) return rn_unscale(t, t->sum);
+    r->overflow = true;
+    if (rn_may_skip(t)) return RN_OK;
+    return rn_scaled_failure(t, rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
+                                        t->s.step + 1));
+}
+
+/* All parts of a step: on success *gradients are the step's, unless r->overflow, and the running statistics
+ * have moved; on failure nothing has (A7, A25). */
 static rn_status run_parts(struct rn_trainer *t, int total, struct part_results *r,
                            float **gradients)
 {
@@ -254,10 +275,7 @@ static rn_status run_parts(struct rn_trainer *t, int total, struct part_results 
     }
     if (t->sum && status == RN_OK) {
         *gradients = t->sum;
-        if (!t->ops->finite(t->dev, t->sum, count))
-            status =
-                rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
-                        t->s.step + 1);
+        status = finish_sum(t, r);
     }
     if (status && t->sum) {
         t->ops->copy(t->dev, rn_net_buffers(t->net), t->buffers, buffers);
@@ -280,7 +298,7 @@ static void account(struct rn_trainer *t, const struct part_results *r, double l
     t->epoch_images += r->images;
 }
 
-static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, double lr)
+static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, double lr, double scale)
 {
     const struct rn_state *s = &t->s;
     *out = (struct rn_step){
@@ -295,9 +313,21 @@ static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, 
         .correct = s->correct,
         .mean_loss = s->loss_sum / (double)s->images,
         .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
+        .loss_scale = scale,
+        .next_scale = t->c.scaling.kind ? s->scaler.scale : 0,
         .hashed = t->c.hash_steps || (!t->c.hash_none && s->step <= t->resumed_at + RN_HASHED_STEPS),
     };
     if (out->hashed) out->hash = rn_net_hash(t->net);
+}
+
+/* The step's gradients into the weights. */
+static rn_status update(struct rn_trainer *t, float *gradients, const struct rn_rates *rates)
+{
+    if (t->clip.net) rn_clip_gradients(&t->clip, gradients);
+    rn_optimizer_update(&t->opt, gradients, rates);
+    if (t->ops->finite(t->dev, rn_net_weights(t->net), rn_net_trainable_count(t->net))) return RN_OK;
+    t->damaged = true;
+    return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step + 1);
 }
 
 static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
@@ -317,19 +347,16 @@ static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
     if ((status = run_parts(t, (int)RN_MIN(whole, t->count - before), &r, &gradients)))
         return status;
     struct rn_rates rates = rn_trainer_rates(t);
-    if (t->clip.net) rn_clip_gradients(&t->clip, gradients);
-    rn_optimizer_update(&t->opt, gradients, &rates);
-    if (!t->ops->finite(t->dev, rn_net_weights(t->net), rn_net_trainable_count(t->net))) {
-        t->damaged = true;
-        return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite",
-                       t->s.step + 1);
-    }
+    if (!r.overflow && (status = update(t, gradients, &rates))) return status;
+    const double scale = t->c.scaling.kind ? t->s.scaler.scale : 0;
+    if (t->c.scaling.kind == RN_SCALING_DYNAMIC) rn_scaler_update(&t->s.scaler, r.overflow, t->c.scaling.interval);
     t->begun = true;
     if (t->c.average && (t->s.step + 1) % RN_MAX(t->c.average_steps, 1) == 0)
         rn_average_follow(&t->average, t->c.average_decay);
     double loss = rn_sum_total(&r.loss) / (double)r.images;
     account(t, &r, loss, rn_seconds() - start);
-    report_step(t, out, loss, rates.lr[0]);
+    report_step(t, out, loss, rates.lr[0], scale);
+    out->skipped = r.overflow;
     return RN_OK;
 }
 

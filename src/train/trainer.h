@@ -38,13 +38,24 @@ const char *rn_optimizer_name(enum rn_optimizer_kind kind); /* "sgd", "adamw" */
 /* Whether the settings keep the parameter as it is. */
 bool rn_frozen(const struct rn_train_config *c, const struct rn_param *p);
 
+/* -- multiplication ---------------------------------------------------------------------------- */
+struct rn_multiplier {
+    struct rn_net *net;
+    size_t piece; /* floats at a time */
+    float *zeros; /* device, twice as many */
+};
+rn_status rn_multiplier_create(struct rn_multiplier *m, struct rn_net *net);
+void rn_multiplier_free(struct rn_multiplier *m);
+/* x[i] = F(x[i] * f32(factor)) on the device.  Where that is not finite, m is of no more use. */
+void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor);
+
 /* -- clipping ---------------------------------------------------------------------------------- */
 struct rn_clip {
     const struct rn_train_config *config;
     struct rn_net *net;  /* NULL: there is none */
     float *tensor;       /* host: the largest gradient */
     double *leaf;        /* its rows */
-    float *zeros;        /* device, twice as many as are shortened at a time */
+    struct rn_multiplier times;
 };
 rn_status rn_clip_create(struct rn_clip *c, const struct rn_train_config *config, struct rn_net *net);
 void rn_clip_free(struct rn_clip *c);
@@ -76,6 +87,7 @@ struct rn_state {
     int64_t bad_epochs;                 /* epochs since best_acc rose */
     bool stopped;                       /* early */
     struct rn_plateau plateau;
+    struct rn_scaler scaler;            /* where the loss is scaled */
     /* For the summary: of the last finished epoch, or of the evaluation at eval_step. */
     double train_loss, train_acc, val_loss, val_acc;
     int64_t eval_step;                  /* < 0: never evaluated */
@@ -90,6 +102,7 @@ struct rn_trainer {
     struct rn_optimizer opt;
     struct rn_clip clip;
     struct rn_average average;
+    struct rn_multiplier times;     /* where the loss is scaled */
     struct rn_state s;
     int64_t resumed_at;             /* step at which this process began */
     int64_t steps_per_epoch, count; /* of the training split, after --limit-train */
@@ -102,6 +115,17 @@ struct rn_trainer {
     double train_seconds, epoch_seconds; /* of this process */
     int64_t train_images, epoch_images;
 };
+
+/* -- loss scaling (scaler.c) ------------------------------------------------------------------- */
+/* Whether an overflow costs a step its update only, and not the run its end. */
+bool rn_may_skip(const struct rn_trainer *t);
+/* Between rn_net_loss and rn_net_backward, whose gradients are then those of the scaled loss; nothing where the
+ * loss is not scaled. */
+void rn_scale_loss(struct rn_trainer *t, int images);
+/* The gradients of all parts back to those of the loss.  RN_EFAIL: one is then beyond all floats. */
+rn_status rn_unscale(struct rn_trainer *t, float *gradients);
+/* Adds to a failure what the scale was. */
+rn_status rn_scaled_failure(const struct rn_trainer *t, rn_status status);
 
 struct rn_rates rn_trainer_rates(const struct rn_trainer *t);
 /* Validation now, without effect on later bits; fills val_* and eval_step. */
@@ -120,5 +144,6 @@ struct rn_value *rn_floats_tree(const struct rn_trainer *t, const float *device,
 struct rn_value *rn_trainer_tree(struct rn_trainer *t);
 struct rn_value *rn_optimizer_tree(struct rn_trainer *t);
 struct rn_value *rn_schedule_tree(struct rn_trainer *t);
+struct rn_value *rn_scaler_tree(const struct rn_trainer *t);
 
 #endif /* RN_TRAINER_H */

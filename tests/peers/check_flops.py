@@ -5,7 +5,7 @@
 
 Builds each of the ten architectures in PyTorch, in evaluation mode and with every block's ReLU a module of its own
 name, as torchvision does; runs the four tools on one image; and demands a difference of 0 in their totals, and in the
-parameters.  pip install fvcore ptflops thop torchinfo; a tool that is missing is skipped.
+parameters.  `make peers` installs the tools; one that is missing is skipped, and said so.
 Exit status 0: all agree; 1: something does not; 77: nothing to compare with.
 """
 import argparse
@@ -144,7 +144,7 @@ def main():
                   f"difference {total - theirs}")
     for name in sorted(missing):
         print(f"skip {name}: not installed")
-    print(f"check_flops: {checked} checks, {failed} failed")
+    print(f"check_flops: {checked} checks, {failed} failed, {len(missing)} tools missing")
     return 77 if not checked else failed > 0
 
 

@@ -85,7 +85,18 @@ int bench_knee(const struct bench_result *r, int count)
     return batch;
 }
 
-void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count)
+/* "not_fitting": [{"batch": 512, "why": "..."}]; nothing where all fit. */
+static void add_refusals(struct rn_text *t, const struct bench_refused *refused, int refusals)
+{
+    for (int i = 0; i < refusals; i++) {
+        rn_text_add(t, "%s{\"batch\": %d, \"why\": ", i ? ", " : ",\n\"not_fitting\": [", refused[i].batch);
+        rn_text_json(t, refused[i].why);
+        rn_text_add(t, i + 1 < refusals ? "}" : "}]");
+    }
+}
+
+void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count,
+                    const struct bench_refused *refused, int refusals)
 {
     struct column c[COLUMNS];
     rn_text_add(t, "{\"results\": [");
@@ -108,24 +119,35 @@ void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct ben
                 "\"input\": ", bench_knee(r, count), opt_text(o, "stem"), (int)opt_int(o, "num-classes"),
                 (int)opt_int(o, "warmup"), (int)opt_int(o, "runs"));
     rn_text_json(t, opt_switch(o, "data-free") ? "synthetic" : opt_text(o, "data"));
+    add_refusals(t, refused, refusals);
     rn_text_add(t, "}\n");
 }
 
-static void add_csv(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count)
+static void add_csv_settings(struct rn_text *t, const struct opt_set *o, int batch, const char *isa)
+{
+    rn_text_add(t, "\n%s,%s,%d,%d,%d,%s,%s", opt_text(o, "mode"), opt_text(o, "arch"), (int)opt_int(o, "image-size"),
+                batch, (int)opt_int(o, "threads"), opt_text(o, "numerics"), isa);
+}
+
+/* A batch that did not fit has a line without figures. */
+static void add_csv(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count,
+                    const struct bench_refused *refused, int refusals)
 {
     struct column c[COLUMNS];
     rn_text_add(t, "mode,arch,image_size,batch,threads,numerics,isa");
     columns(c, &r[0]);
     for (int k = 0; c[k].key; k++) rn_text_add(t, ",%s", c[k].key);
     for (int i = 0; i < count; i++) {
-        rn_text_add(t, "\n%s,%s,%d,%d,%d,%s,%s", opt_text(o, "mode"), opt_text(o, "arch"),
-                    (int)opt_int(o, "image-size"), r[i].batch, (int)opt_int(o, "threads"), opt_text(o, "numerics"),
-                    r[i].isa);
+        add_csv_settings(t, o, r[i].batch, r[i].isa);
         columns(c, &r[i]);
         for (int k = 0; c[k].key; k++) {
             rn_text_add(t, ",");
             if (known(&c[k])) rn_text_fixed(t, c[k].value, c[k].digits);
         }
+    }
+    for (int i = 0; i < refusals; i++) {
+        add_csv_settings(t, o, refused[i].batch, "");
+        for (int k = 0; c[k].key; k++) rn_text_add(t, ",");
     }
     rn_text_add(t, "\n");
 }
@@ -157,20 +179,27 @@ void bench_add_row(struct rn_text *t, const struct bench_result *r)
     rn_text_add(t, " %8s\n", rn_fixed_text(text, r->rss, 1));
 }
 
-static rn_status write_csv(const struct opt_set *o, const struct bench_result *r, int count)
+void bench_add_refused(struct rn_text *t, const struct bench_refused *refused)
+{
+    rn_text_add(t, "%6d does not fit: %s\n", refused->batch, refused->why);
+}
+
+static rn_status write_csv(const struct opt_set *o, const struct bench_result *r, int count,
+                           const struct bench_refused *refused, int refusals)
 {
     struct rn_text t = { 0 };
-    add_csv(&t, o, r, count);
+    add_csv(&t, o, r, count, refused, refusals);
     rn_status status = rn_text_status(&t);
     if (!status) status = rn_file_write(opt_text(o, "csv"), t.data, t.length);
     rn_text_free(&t);
     return status;
 }
 
-/* Images a second on the left, milliseconds on the right, over the batch size. */
+/* Images a second, milliseconds and memory over the batch size. */
 static rn_status write_plot(const struct opt_set *o, const struct bench_result *r, int count)
 {
     double x[BENCH_SIZES], rate[BENCH_SIZES], median[BENCH_SIZES], p95[BENCH_SIZES];
+    double memory[BENCH_SIZES], arena[BENCH_SIZES];
     int order[BENCH_SIZES];
     char title[160];
     for (int i = 0; i < count; i++) {
@@ -184,6 +213,8 @@ static rn_status write_plot(const struct opt_set *o, const struct bench_result *
         rate[i] = b->images_per_second;
         median[i] = b->median;
         p95[i] = b->p95;
+        memory[i] = RN_MAX(b->rss, 0);
+        arena[i] = b->arena;
     }
     snprintf(title, sizeof title, "%s, %s, %s, %d threads", opt_text(o, "mode"), opt_text(o, "arch"),
              opt_text(o, "numerics"), (int)opt_int(o, "threads"));
@@ -192,6 +223,8 @@ static rn_status write_plot(const struct opt_set *o, const struct bench_result *
           bench_knee(r, count) },
         { "one call", "batch", "ms",
           { { "median", x, median, count }, { "95th percentile", x, p95, count } }, 2, 0 },
+        { "memory", "batch", "MB",
+          { { "peak of the process", x, memory, count }, { "the net's arena", x, arena, count } }, 2, 0 },
     };
     return tool_plot_write(opt_text(o, "plot"), charts, RN_COUNT(charts));
 }
@@ -205,9 +238,10 @@ rn_status bench_check_files(const struct opt_set *o)
     return status ? status : tool_file_check(opt_text(o, "csv"));
 }
 
-rn_status bench_write_files(const struct opt_set *o, const struct bench_result *r, int count)
+rn_status bench_write_files(const struct opt_set *o, const struct bench_result *r, int count,
+                            const struct bench_refused *refused, int refusals)
 {
-    rn_status status = opt_given(o, "csv") ? write_csv(o, r, count) : RN_OK;
+    rn_status status = opt_given(o, "csv") ? write_csv(o, r, count, refused, refusals) : RN_OK;
     if (!status && opt_given(o, "plot")) status = write_plot(o, r, count);
     return status;
 }

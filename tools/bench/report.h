@@ -19,6 +19,9 @@ struct bench_result {
     int histogram[BENCH_BARS]; /* calls in each of as many equal parts from min to max */
 };
 
+/* A batch size for which there was not enough memory, on the host or on the device. */
+struct bench_refused { int batch; char why[256]; };
+
 /* Fills in what follows from r->batch and the times of single calls, which it sorts: the quantile q of n times
  * lies at q (n - 1) of the sorted ones, linear between neighbours (the median is that of 0.5); std divides by
  * n - 1; images a second come from the median. */
@@ -27,7 +30,9 @@ void bench_summarise(struct bench_result *r, double *times, int count);
 /* The settings of `o` belong to every result. */
 void bench_add_title(struct rn_text *t, const struct opt_set *o);
 void bench_add_row(struct rn_text *t, const struct bench_result *r);
-void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count);
+void bench_add_refused(struct rn_text *t, const struct bench_refused *refused);
+void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct bench_result *r, int count,
+                    const struct bench_refused *refused, int refusals);
 
 /* The smallest batch with 95 % of the best images a second. */
 int bench_knee(const struct bench_result *r, int count);
@@ -35,6 +40,7 @@ int bench_knee(const struct bench_result *r, int count);
 /* That the files of --csv and --plot can be written, before anything is measured; leaves nothing behind. */
 rn_status bench_check_files(const struct opt_set *o);
 /* Writes them, each whole or not at all. */
-rn_status bench_write_files(const struct opt_set *o, const struct bench_result *r, int count);
+rn_status bench_write_files(const struct opt_set *o, const struct bench_result *r, int count,
+                            const struct bench_refused *refused, int refusals);
 
 #endif /* RN_BENCH_REPORT_H */

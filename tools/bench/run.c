@@ -18,6 +18,7 @@
 #include "observe/observe.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,8 +279,9 @@ rn_status bench_measure(struct bench_result *r, const struct opt_set *o, int bat
     if (pid < 0) return rn_fail(RN_EIO, "fork: %s", strerror(errno));
     while (waitpid(pid, &ended, 0) < 0 && errno == EINTR) {}
     if (!whole && WIFSIGNALED(ended))
-        return rn_fail(RN_EIO, "batch %d: the measuring process was ended by signal %d%s", batch, WTERMSIG(ended),
-                       WTERMSIG(ended) == 9 ? " (out of memory?)" : "");
+        return rn_fail(WTERMSIG(ended) == SIGKILL ? RN_ENOMEM : RN_EIO,
+                       "batch %d: the measuring process was ended by signal %d%s", batch, WTERMSIG(ended),
+                       WTERMSIG(ended) == SIGKILL ? ", as the system does where memory runs out" : "");
     if (!whole) return rn_fail(RN_EIO, "batch %d: the measuring process ended early", batch);
     *r = report.result;
     return report.status ? rn_fail(report.status, "%s", report.message) : RN_OK;

@@ -48,16 +48,17 @@ double characterize_speedup(const struct characterize *c, const struct rn_projec
 
 /* -- what is written ----------------------------------------------------------------------------- */
 
-void characterize_add_json(struct rn_text *t, const struct characterize *c);
+rn_status characterize_add_json(struct rn_text *t, const struct characterize *c); /* RN_ENOMEM */
 void characterize_add_text(struct rn_text *t, const struct characterize *c);
 void characterize_add_convention(struct rn_text *t, const struct characterize *c);
 /* The phases of --roadmap on the machine in force.  RN_ENOMEM. */
 rn_status characterize_add_roadmap(struct rn_text *t, const struct characterize *c);
+rn_status characterize_add_roadmap_json(struct rn_text *t, const struct characterize *c);
 void characterize_add_graph(struct rn_text *t, const struct characterize *c);
 void characterize_add_dot(struct rn_text *t, const struct characterize *c);
 rn_status characterize_plot(const char *path, const struct characterize *c); /* RN_EUSAGE: nothing to plot */
 rn_status characterize_draw(const char *path, const struct characterize *c);
-/* report.md and report.html in the folder. */
+/* report.md, report.html and report.json in the folder; roofline.svg and graph.svg where cairo is. */
 rn_status characterize_report(const char *folder, const struct characterize *c);
 
 /* 1,814,073,344 */

@@ -203,7 +203,7 @@ static void add_group(struct rn_text *t, const struct characterize *c, int i)
     rn_text_add(t, "}");
 }
 
-void characterize_add_json(struct rn_text *t, const struct characterize *c)
+rn_status characterize_add_json(struct rn_text *t, const struct characterize *c)
 {
     rn_text_add(t, "{\"arch\": \"%s\", \"stem\": \"%s\", \"image_size\": %d, \"num_classes\": %d",
                 c->config.arch.name, rn_stem_name(c->config.arch.stem), c->config.image_size, c->config.arch.classes);
@@ -213,6 +213,7 @@ void characterize_add_json(struct rn_text *t, const struct characterize *c)
     add_projection(t, c);
     if (c->convention.name) add_convention(t, &c->convention);
     if (c->validation) characterize_add_validation_json(t, c);
+    rn_status status = opt_switch(c->o, "roadmap") ? characterize_add_roadmap_json(t, c) : RN_OK;
     rn_text_add(t, ",\n\"per_layer\": [");
     for (int i = 0; i < c->trace.ops; i++) {
         rn_text_add(t, "%s\n  ", i ? "," : "");
@@ -224,4 +225,5 @@ void characterize_add_json(struct rn_text *t, const struct characterize *c)
         add_group(t, c, i);
     }
     rn_text_add(t, "]}\n");
+    return status;
 }

@@ -34,7 +34,7 @@ static void point(double xy[2], const struct characterize *c, int i)
 {
     const struct rn_group *g = &c->groups.row[i];
     const double flops = (double)c->batch * (double)g->flops, size = rn_precision_bytes(c->precision);
-    xy[0] = flops / (size * (c->batch * (double)(g->inputs + g->outputs) + (double)g->weights));
+    xy[0] = flops / (size * rn_group_values(g, c->batch));
     xy[1] = flops / c->projection.row[i].seconds;
 }
 

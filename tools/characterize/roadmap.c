@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-struct phase { const char *what, *claimed; double seconds, macs; int missing; };
+/* after: the row that it is compared with. */
+struct phase { const char *what, *claimed; double seconds, macs; int missing, after; };
 
 /* A group whose 3x3 convolution of C to K channels becomes a 3x3 one of each channel and a 1x1 of all, with what lies
  * between them written and read. */
@@ -76,13 +77,27 @@ static void add_row(struct rn_text *t, const struct phase *now, const struct pha
     rn_text_add(t, "  %s\n", now->claimed);
 }
 
+/* The product of the rows that follow each other: up to the last, without bf16, which int8 stands in for. */
+static void add_product(struct rn_text *t, const struct phase phase[PHASES])
+{
+    char all[RN_NUMBER_CHARS];
+    const struct phase *last = &phase[PHASES - 1];
+    while (last->missing >= 0 && last > phase) last--;
+    if (last == phase) return;
+    rn_text_add(t, "  all together, up to \"%s\": %s times\n", last->what,
+                rn_fixed_text(all, phase[0].seconds / last->seconds, 1));
+}
+
+static const struct phase phases[PHASES] = {
+    { "as it is, fp32", "", 0, 0, -1, -1 }, { "images as they are, not enlarged", "about 12", 0, 0, -1, 0 },
+    { "3x3 as depthwise and 1x1", "3 to 8, by layer", 0, 0, -1, 1 }, { "bf16", "1.5 to 2.5", 0, 0, -1, 2 },
+    { "int8, over depthwise fp32", "1.2 to 2 more", 0, 0, -1, 2 },
+};
+
 rn_status characterize_add_roadmap(struct rn_text *t, const struct characterize *c)
 {
-    struct phase phase[PHASES] = {
-        { "as it is, fp32", "", 0, 0, -1 }, { "images as they are, not enlarged", "about 12", 0, 0, -1 },
-        { "3x3 as depthwise and 1x1", "3 to 8, by layer", 0, 0, -1 }, { "bf16", "1.5 to 2.5", 0, 0, -1 },
-        { "int8, over depthwise fp32", "1.2 to 2 more", 0, 0, -1 },
-    };
+    struct phase phase[PHASES];
+    memcpy(phase, phases, sizeof phase);
     rn_status status = project_phases(phase, c);
     if (status) return status;
     rn_text_add(t, "\nroadmap: projections on %s, batch %d; times over the row before and over the first; what the\n"
@@ -90,8 +105,38 @@ rn_status characterize_add_roadmap(struct rn_text *t, const struct characterize 
                 "  %-34s %12s %12s %8s %8s  %s\n", c->hardware.name, c->batch, "", "M MACs", "ms", "times",
                 "of all", "claimed");
     for (int i = 0; i < PHASES; i++)
-        add_row(t, &phase[i], i == 0 ? NULL : &phase[i == 4 ? 2 : i - 1], &phase[0]);
+        add_row(t, &phase[i], phase[i].after < 0 ? NULL : &phase[phase[i].after], &phase[0]);
+    add_product(t, phase);
     if (!c->config.upsample)
         rn_text_add(t, "  (the net as given enlarges nothing; the study's is --image-size 64 --upsample 224)\n");
+    return RN_OK;
+}
+
+static void add_ratio(struct rn_text *t, const char *key, const struct phase *now, const struct phase *before)
+{
+    rn_text_add(t, ", \"%s\": ", key);
+    if (before && before->missing < 0 && now->missing < 0) rn_text_number(t, before->seconds / now->seconds);
+    else rn_text_add(t, "null");
+}
+
+rn_status characterize_add_roadmap_json(struct rn_text *t, const struct characterize *c)
+{
+    struct phase phase[PHASES];
+    memcpy(phase, phases, sizeof phase);
+    rn_status status = project_phases(phase, c);
+    if (status) return status;
+    rn_text_add(t, ",\n\"roadmap\": [");
+    for (int i = 0; i < PHASES; i++) {
+        const struct phase *p = &phase[i];
+        rn_text_add(t, "%s\n  {\"phase\": \"%s\", \"macs\": ", i ? "," : "", p->what);
+        rn_text_number(t, p->macs);
+        rn_text_add(t, ", \"latency_ms\": ");
+        if (p->missing < 0) rn_text_number(t, 1e3 * p->seconds);
+        else rn_text_add(t, "null, \"latency_ms_needs\": \"%s\"", rn_hardware_key_name(p->missing));
+        add_ratio(t, "times", p, p->after < 0 ? NULL : &phase[p->after]);
+        add_ratio(t, "times_of_all", p, &phase[0]);
+        rn_text_add(t, ", \"claimed\": \"%s\"}", p->claimed);
+    }
+    rn_text_add(t, "]");
     return RN_OK;
 }

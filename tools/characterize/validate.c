@@ -1,6 +1,5 @@
 /*
- * validate.c - --measure and --validate: a hardware file for this machine, and its projection beside what
- * the net really takes here.
+ * validate.c - --validate: a projection beside what the net really takes here.
  *
  * The whole is timed on the backend as it is.  Layers are timed on a copy of its table in which the slots that an
  * inference calls look at the clock before and after: each fused operation is one such call, so calls and groups are
@@ -8,50 +7,12 @@
  */
 #include "tools/characterize/validate.h"
 
-#include "analyze/measure.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "observe/observe.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* -- measure -------------------------------------------------------------------------------------- */
-
-static void add_key(struct rn_text *t, int key, double x)
-{
-    char number[RN_NUMBER_CHARS];
-    if (x > 0) rn_text_add(t, "%s = %s\n", rn_hardware_key_name(key), rn_number_text(number, x));
-}
-
-rn_status characterize_measure(const char *path, const struct characterize *c)
-{
-    struct rn_measured m;
-    struct rn_text t = { 0 };
-    const char *isa = c->device.ops->isa(c->device.dev);
-    rn_status status = rn_measure(&m, c->device.threads, isa);
-    if (status) return status;
-    rn_text_add(&t, "# Measured by ./characterize --measure: multiply-adds on registers and with loaded operands,\n"
-                "# reads of each level of memory, empty tasks.  No net and no layer was run.\n"
-                "name = this machine, %d threads, %s\n"
-                "source = measured with resnet.c " RN_VERSION ", %d threads, %s\n", c->device.threads, isa,
-                c->device.threads, isa);
-    add_key(&t, RN_HW_PEAK + RN_FP32, m.peak);
-    add_key(&t, RN_HW_UTILISATION, m.fed / m.peak);
-    for (int i = 0; i < RN_MEMORY_LEVELS; i++) {
-        add_key(&t, RN_HW_CAPACITY + i, m.capacity[i]);
-        add_key(&t, RN_HW_LEVEL_BANDWIDTH + i, m.bandwidth[i]);
-    }
-    add_key(&t, RN_HW_BANDWIDTH, m.main_bandwidth);
-    add_key(&t, RN_HW_LAUNCH, m.launch);
-    rn_text_add(&t, "%s = 0 # taken for granted, not measured: a core computes and moves in turn\n",
-                rn_hardware_key_name(RN_HW_OVERLAP));
-    status = rn_text_status(&t);
-    if (!status) status = rn_file_write(path, t.data, t.length);
-    rn_text_free(&t);
-    return status;
-}
 
 /* -- the clock around each call ------------------------------------------------------------------- */
 
@@ -135,9 +96,10 @@ static double median(double *x, int count)
 
 struct subject { struct rn_net *net; float *images, *logits; int batch; };
 
-static rn_status prepare(struct subject *s, const struct characterize *c, const struct rn_ops *ops)
+static rn_status prepare(struct subject *s, const struct characterize *c, const struct rn_net_config *of,
+                         const struct rn_ops *ops)
 {
-    struct rn_net_config config = c->config;
+    struct rn_net_config config = *of;
     const size_t pixels = (size_t)c->batch * 3 * (size_t)config.image_size * (size_t)config.image_size;
     *s = (struct subject){ .batch = c->batch };
     config.batch = 0;
@@ -173,14 +135,15 @@ static bool enough(int runs, double begin)
     return runs >= MOST_RUNS || (runs >= LEAST_RUNS && rn_seconds() - begin > SECONDS);
 }
 
-static rn_status time_whole(double *seconds, int *runs, const struct characterize *c)
+rn_status characterize_time(double *seconds, int *runs, const struct characterize *c,
+                            const struct rn_net_config *config)
 {
     struct subject s;
     double time[MOST_RUNS];
-    rn_status status = prepare(&s, c, c->device.ops);
+    rn_status status = prepare(&s, c, config, c->device.ops);
     if (!status) {
-        const double begin = rn_seconds();
         for (int i = 0; i < WARM; i++) one_pass(&s);
+        const double begin = rn_seconds();
         for (*runs = 0; !enough(*runs, begin); (*runs)++) time[*runs] = one_pass(&s);
         *seconds = median(time, *runs);
     }
@@ -211,7 +174,7 @@ static rn_status time_layers(double *seconds, const struct characterize *c)
     double (*time)[MOST_RUNS] = rn_alloc_array((size_t)groups, sizeof *time);
     struct subject s;
     int runs = 0;
-    rn_status status = prepare(&s, c, &ops);
+    rn_status status = prepare(&s, c, &c->config, &ops);
     watch = (struct watch){ c->device.ops, rn_alloc_array((size_t)most, sizeof(double)), 0, most };
     if (!status && (!time || !watch.seconds)) status = RN_ENOMEM;
     if (!status) status = watch_passes(time, &runs, &s, groups);
@@ -233,7 +196,7 @@ rn_status characterize_validate(struct characterize_validation *v, const struct 
                        rn_hardware_key_name(p->missing_seconds));
     v->measured = rn_alloc_array((size_t)v->groups, sizeof *v->measured);
     double *error = rn_alloc_array((size_t)v->groups, sizeof *error);
-    rn_status status = v->measured && error ? time_whole(&v->seconds, &v->runs, c) : RN_ENOMEM;
+    rn_status status = v->measured && error ? characterize_time(&v->seconds, &v->runs, c, &c->config) : RN_ENOMEM;
     if (!status) status = time_layers(v->measured, c);
     for (int i = 0; !status && i < v->groups; i++) {
         const double off = p->row[i].seconds / v->measured[i] - 1;

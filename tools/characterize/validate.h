@@ -11,6 +11,9 @@ rn_status characterize_measure(const char *path, const struct characterize *c);
  * the groups' |projected / measured - 1|. */
 struct characterize_validation { double seconds, median_error, *measured; int groups, runs; };
 
+/* Seconds of an inference of c's batch of that net on c's device: the median of *runs passes. */
+rn_status characterize_time(double *seconds, int *runs, const struct characterize *c,
+                            const struct rn_net_config *config);
 /* Runs the net.  RN_EUSAGE: the projection is not one of what runs here.  Free in any case. */
 rn_status characterize_validate(struct characterize_validation *v, const struct characterize *c);
 void characterize_validation_free(struct characterize_validation *v);

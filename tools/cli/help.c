@@ -159,12 +159,13 @@ void opt_print_version(const struct opt_set *o)
     printf("\nAMX               %s%s", absence ? "not used: " : "used for bf16", absence ? absence : "");
     printf("\nnumerics         ");
     print_abilities(o, "numerics");
-    printf("\nbackends          ref cpu\n"
+    printf("\nbackends          ref cpu%s\n"
            "pictures          %s\n"
            "cairo             %s\n"
            "MPI               not built in\n"
-           "CUDA              not built in\n",
-           rn_image_libraries(), tool_plot_available() ? "found" : "not found");
+           "CUDA              %s\n",
+           *rn_cuda_build() ? " cuda" : "", rn_image_libraries(), tool_plot_available() ? "found" : "not found",
+           *rn_cuda_build() ? rn_cuda_build() : "not built in");
 }
 
 /* Output that did not reach its place is a failure too: a full disk shows here first. */
@@ -172,6 +173,7 @@ int tool_exit(const char *program, rn_status status)
 {
     bool lost = fflush(stdout) != 0 || ferror(stdout);
     if (!status && lost) status = rn_fail(RN_EIO, "standard output: cannot be written");
+    if (!status && rn_fail_cause()) status = rn_fail(RN_EFAIL, "the results cannot be trusted");
     if (status) fprintf(stderr, "%s: %s\n", program, *rn_error() ? rn_error() : rn_status_text(status));
     return rn_exit_code(status);
 }

@@ -189,8 +189,9 @@ rn_status tool_evaluator_data(struct tool_evaluator *v)
     struct rn_dataset *d;
     rn_status st = tool_data_open(&d, spec, &options, v->o);
     if (st) return st;
-    if (d->val.store && !d->has_test && !strcmp(v->want.split, "test") && !opt_switch(v->o, "quiet"))
-        fprintf(stderr, "%s: %s has no test; its val is taken\n", v->o->program, d->spec);
+    const char *missing = d->only_test ? "val" : "test", *taken = d->only_test ? "test" : "val";
+    if (d->val.store && !d->has_test && !strcmp(v->want.split, missing) && !opt_switch(v->o, "quiet"))
+        fprintf(stderr, "%s: %s has no %s; its %s is taken\n", v->o->program, d->spec, missing, taken);
     if (d->val.store && d->divided && !opt_switch(v->o, "quiet"))
         fprintf(stderr, "%s: %s is not divided into train and val: val is a share of it, %" PRId64 " images\n",
                 v->o->program, d->spec, d->val.count);

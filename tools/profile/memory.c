@@ -180,26 +180,37 @@ static int by_begin(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static void add_point(struct rn_recorder *r, uint64_t time, const struct rn_memory_point *p)
+{
+    static const char counter[] = "alive in a pass:";
+    rn_recorder_sample(r, counter, "activations (MB)", time, (double)p->activations / RN_MB);
+    rn_recorder_sample(r, counter, "gradients (MB)", time, (double)p->gradients / RN_MB);
+    rn_recorder_sample(r, counter, "workspace (MB)", time, (double)p->workspace / RN_MB);
+}
+
 void profile_memory_curves(const struct profile_memory *m, struct tool_profile *p)
 {
     const struct rn_recording *r = rn_recorder_recording(p->recorder);
     const struct rn_track *main = &r->track[0];
     const struct rn_event **list = rn_alloc_array(main->events, sizeof *list);
     const bool trains = m->net.gradients > 0;
-    uint64_t past = 0; /* of a pass that the points are not of */
+    const char *last = trains ? "backward" : "inference";
+    uint64_t past = 0, over = 0; /* end of a pass that the points are not of; and of the one that they are of */
+    static const struct rn_memory_point none;
     int step = -1;
     if (!list) return;
     for (size_t i = 0; i < main->events; i++) list[i] = &main->event[i];
     qsort(list, main->events, sizeof *list, by_begin);
     for (size_t i = 0; i < main->events; i++) {
         const struct rn_event *e = list[i];
+        if (over && e->begin >= over) add_point(p->recorder, over, &none);
+        if (e->begin >= over) over = 0;
         if (trains && !strcmp(r->site[e->site].name, "inference")) past = e->end;
+        if (!strcmp(r->site[e->site].name, last)) over = e->end;
         if (e->begin < past || e->step == step || e->step < 0 || e->step >= m->net.points) continue;
         step = e->step;
-        const struct rn_memory_point *point = &m->net.point[step];
-        rn_recorder_sample(p->recorder, "alive (MB)", "activations", e->begin, (double)point->activations / RN_MB);
-        rn_recorder_sample(p->recorder, "alive (MB)", "gradients", e->begin, (double)point->gradients / RN_MB);
-        rn_recorder_sample(p->recorder, "alive (MB)", "workspace", e->begin, (double)point->workspace / RN_MB);
+        add_point(p->recorder, e->begin, &m->net.point[step]);
     }
+    if (over) add_point(p->recorder, over, &none);
     rn_free(list);
 }

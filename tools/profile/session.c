@@ -67,8 +67,9 @@ bool tool_profile_step(struct tool_profile *p, int64_t images)
 {
     if (!p->on) return false;
     const uint64_t now = rn_nanoseconds();
-    rn_recorder_sample(p->recorder, "images/s", "images/s", now, rn_row_rate(images, now - p->last));
-    rn_recorder_sample(p->recorder, "memory (MB)", "in memory", now, rn_rss_mb());
+    /* A curve keeps its value up to the next point, so that a step's stands from its beginning on. */
+    rn_recorder_sample(p->recorder, "images", "per second", p->last, rn_row_rate(images, now - p->last));
+    rn_recorder_sample(p->recorder, "memory", "of the process (MB)", p->last, rn_rss_mb());
     p->images += images;
     p->steps++;
     p->last = rn_nanoseconds();
@@ -185,7 +186,7 @@ rn_status tool_profile_write(struct tool_profile *p, const char *folder, const c
     if (!p->summary_path || !p->trace_path) return RN_ENOMEM;
     if (!status) status = rn_file_write(p->summary_path, p->summary.data, p->summary.length);
     if (status) snprintf(why, sizeof why, "%s", rn_error());
-    other = rn_trace_write(p->trace_path, rn_recorder_recording(p->recorder), title);
+    other = rn_trace_write(p->trace_path, rn_recorder_recording(p->recorder), p->name, title);
     if (!status && !other) return RN_OK;
     status = status == RN_ENOMEM || other == RN_ENOMEM ? RN_ENOMEM : RN_EIO;
     if (!other) return rn_fail(status, "the summary is lost: %s", why);

@@ -120,7 +120,7 @@ static rn_status sweep(struct report_run *r, struct opt_set *b, const struct opt
     }
     if (st && !done) return st;
     if (st) snprintf(why, sizeof why, "from batch %s on: %s", rn_number_text(number, size[done]), rn_error());
-    bench_add_json(&t, b, result, done);
+    bench_add_json(&t, b, result, done, NULL, 0);
     st = keep(&r->bench, &t, r, "bench.json", o);
     snprintf(r->bench.why, sizeof r->bench.why, "%s", why);
     rn_text_free(&t);

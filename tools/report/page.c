@@ -10,6 +10,7 @@
 #define WIDE 100 /* columns of the plain text's title */
 #define NARROW 50
 #define SHORT 30
+#define NARROW_COLUMN 15 /* words in a column of the text up to here are not broken in the page either */
 #define SHOWN 2000 /* bytes of a text from anywhere */
 
 enum { NOTHING, FIELDS, BULLETS, TABLE, FIGURES };
@@ -41,6 +42,7 @@ static const char style[] =
     "thead th{color:var(--soft);font-weight:600;border-bottom:1.5px solid var(--soft);vertical-align:bottom}\n"
     "tbody tr:nth-child(even){background:var(--band)}\n"
     "td{white-space:nowrap}th.w,td.w{text-align:left;white-space:normal;overflow-wrap:anywhere}\n"
+    "th.n,td.n{white-space:nowrap}\n"
     ".wide table{font-size:.85rem}.wide th,.wide td{padding:.25rem .45rem}\n"
     ".fields th{text-align:left;font-weight:500;color:var(--soft);width:17rem}.fields{table-layout:fixed}\n"
     ".fields td{text-align:left;white-space:normal;overflow-wrap:anywhere}\n"
@@ -371,7 +373,9 @@ static void table_head(struct report_page *p)
     if (md) rn_text_add(md, "|");
     for (int i = 0; i < p->columns; i++) {
         if (html) {
-            rn_text_add(html, h[i].left ? "<th class=\"w\" scope=\"col\">" : "<th scope=\"col\">");
+            const bool narrow = h[i].width <= NARROW_COLUMN;
+            rn_text_add(html, !h[i].left ? "<th scope=\"col\">" : narrow ? "<th class=\"w n\" scope=\"col\">"
+                                                                       : "<th class=\"w\" scope=\"col\">");
             report_escape(html, h[i].name);
             rn_text_add(html, "</th>");
         }
@@ -412,7 +416,9 @@ void report_cell(struct report_page *p, const char *raw)
     const int i = p->column, last = i == p->columns - 1;
     p->column = last ? 0 : i + 1;
     if (html) {
-        rn_text_add(html, "%s%s", i ? "" : "<tr>", p->head[i].left ? "<td class=\"w\">" : "<td>");
+        const bool narrow = p->head[i].width <= NARROW_COLUMN;
+        rn_text_add(html, "%s%s", i ? "" : "<tr>",
+                    !p->head[i].left ? "<td>" : narrow ? "<td class=\"w n\">" : "<td class=\"w\">");
         report_escape(html, text);
         rn_text_add(html, "</td>%s", last ? "</tr>\n" : "");
     }

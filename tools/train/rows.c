@@ -65,6 +65,12 @@ const struct opt tool_train_rows[] = {
       G_TRAIN },
     { "amp", OPT_CHOICE, "off", 0, 0, "off|bf16|fp16", NULL,
       "mixed precision: bf16 is --numerics bf16, fp16 needs a GPU", G_TRAIN },
+    { "loss-scale", OPT_TEXT, NULL, 0, 0, NULL, "off|dynamic|X",
+      "gradients of the loss times X, a power of two as 65536 or 2^16; dynamic: by the rule of GradScaler; default: "
+      "off, with fp16 dynamic", G_TRAIN },
+    { "loss-scale-init", OPT_TEXT, NULL, 0, 0, NULL, "X", "dynamic: the first; default 65536", G_TRAIN },
+    { "loss-scale-growth-interval", OPT_INT, NULL, 1, 1e9, NULL, "N",
+      "dynamic: doubles after N steps without overflow; default 2000", G_TRAIN },
     { "opt", OPT_CHOICE, "sgd", 0, 0, "sgd|adamw", NULL, "optimiser", G_OPT },
     { "lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "peak rate; default: sgd 0.1 (demo 0.02), adamw 0.001", G_OPT },
     { "head-lr", OPT_REAL, NULL, 0, 1e30, NULL, "X", "of fc.*; default: lr", G_OPT },

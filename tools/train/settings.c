@@ -91,20 +91,29 @@ static rn_status imply(struct opt_set *o, const char *name, const char *value, c
     return opt_assign(o, opt_row(o, name, strlen(name)), value, opt_source_of(o, because), because);
 }
 
+/* The numerics of each kind of mixed precision.  `fast` has floats, too: it says nothing about --amp. */
+static bool agree(const char *amp, const char *numerics)
+{
+    const bool bf16 = !strcmp(numerics, "bf16");
+    if (!strcmp(amp, "fp16")) return !strcmp(numerics, "fast");
+    return !strcmp(amp, "bf16") ? bf16 : !bf16;
+}
+
 rn_status tool_train_settle_precision(struct opt_set *o)
 {
-    const enum opt_source amp = opt_source_of(o, "amp"), numerics = opt_source_of(o, "numerics");
-    const bool mixed = !strcmp(opt_text(o, "amp"), "bf16"), bf16 = !strcmp(opt_text(o, "numerics"), "bf16");
-    if (!strcmp(opt_text(o, "amp"), "fp16"))
+    const enum opt_source by_amp = opt_source_of(o, "amp"), by_numerics = opt_source_of(o, "numerics");
+    const char *amp = opt_text(o, "amp"), *numerics = opt_text(o, "numerics"), *backend = opt_text(o, "backend");
+    const bool as_they_are = agree(amp, numerics);
+    if (!as_they_are && by_amp == by_numerics)
+        return rn_fail(RN_EUSAGE, "--amp %s and --numerics %s exclude each other", amp, numerics);
+    if (!as_they_are && by_amp > by_numerics)
+        numerics = !strcmp(amp, "bf16") ? "bf16" : !strcmp(amp, "fp16") ? "fast" : "fp32";
+    else if (!as_they_are)
+        amp = !strcmp(numerics, "bf16") ? "bf16" : "off";
+    if (!strcmp(amp, "fp16") && (!strcmp(backend, "cpu") || !strcmp(backend, "ref")))
         return rn_fail(RN_EUSAGE, "--amp fp16 needs a GPU; on a CPU --amp bf16 is the mixed precision");
-    if (amp > numerics) {
-        const char *unmixed = bf16 ? "fp32" : opt_text(o, "numerics");
-        return imply(o, "numerics", mixed ? "bf16" : unmixed, "amp");
-    }
-    if (numerics > amp) return imply(o, "amp", bf16 ? "bf16" : "off", "numerics");
-    if (mixed == bf16) return RN_OK;
-    return rn_fail(RN_EUSAGE, "--amp %s and --numerics %s exclude each other", opt_text(o, "amp"),
-                   opt_text(o, "numerics"));
+    if (by_amp == by_numerics) return RN_OK;
+    return by_amp > by_numerics ? imply(o, "numerics", numerics, "amp") : imply(o, "amp", amp, "numerics");
 }
 
 void tool_mention_numerics(const struct opt_set *o, const struct rn_checkpoint *file)
@@ -114,6 +123,11 @@ void tool_mention_numerics(const struct opt_set *o, const struct rn_checkpoint *
     if (there && strcmp(there, now) && !opt_switch(o, "quiet"))
         fprintf(stderr, "%s: %s was trained under --numerics %s; this is %s\n", o->program, file->path,
                 rn_printable(shown, sizeof shown, there, strlen(there)), now);
+}
+
+static bool says(const struct opt_set *o, const char *name, const char *text)
+{
+    return opt_text(o, name) && !strcmp(opt_text(o, name), text);
 }
 
 /* Makes a setting that nobody gave explicit, so that args.conf and checkpoints show it. */
@@ -145,6 +159,33 @@ static rn_status settle_plateau(struct opt_set *o)
     if ((st = settle(o, "lr-threshold-mode", "rel"))) return st;
     if ((st = settle(o, "lr-cooldown", "0"))) return st;
     return settle(o, "lr-eps", "1e-8");
+}
+
+/* A scale becomes its shortest text, so that two ways to write it are one setting. */
+static rn_status settle_scale(struct opt_set *o, const char *name)
+{
+    char text[RN_NUMBER_CHARS], flag[64];
+    double scale;
+    rn_status st = rn_scale_parse(&scale, opt_text(o, name));
+    if (!st) return opt_set_text(o, name, rn_number_text(text, scale));
+    snprintf(flag, sizeof flag, "--%s", name);
+    return rn_fail_in(st, flag);
+}
+
+/* The defaults of torch.amp.GradScaler. */
+static rn_status settle_scaling(struct opt_set *o)
+{
+    static const char *const needs[] = { "loss-scale-init", "loss-scale-growth-interval" };
+    rn_status st = RN_OK;
+    if (!strcmp(opt_text(o, "amp"), "fp16") && (st = settle(o, "loss-scale", "dynamic"))) return st;
+    if (says(o, "loss-scale", "dynamic")) {
+        if ((st = settle(o, "loss-scale-init", "65536")) || (st = settle_scale(o, "loss-scale-init"))) return st;
+        return settle_number(o, "loss-scale-growth-interval", RN_SCALE_INTERVAL);
+    }
+    for (size_t i = 0; i < RN_COUNT(needs); i++)
+        if (opt_source_of(o, needs[i]) == OPT_FLAG)
+            return rn_fail(RN_EUSAGE, "--%s needs --loss-scale dynamic", needs[i]);
+    return !opt_text(o, "loss-scale") || says(o, "loss-scale", "off") ? RN_OK : settle_scale(o, "loss-scale");
 }
 
 /* By the name or the spec of a data set, which both begin with its kind. */
@@ -209,13 +250,18 @@ rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d)
     if (opt_switch(o, "model-ema") && (st = settle(o, "model-ema-decay", "0.999"))) return st;
     if (opt_switch(o, "model-ema") && (st = settle(o, "model-ema-steps", "1"))) return st;
     if (!strcmp(opt_text(o, "lr-scheduler"), "plateau") && (st = settle_plateau(o))) return st;
+    if ((st = settle_scaling(o))) return st;
     int64_t span = opt_int(o, "epochs") - opt_int(o, "lr-warmup-epochs");
     return settle_number(o, "t-max", RN_MAX(span, 1));
 }
 
-static bool says(const struct opt_set *o, const char *name, const char *text)
+static struct rn_scaling scaling_of(const struct opt_set *o)
 {
-    return opt_text(o, name) && !strcmp(opt_text(o, name), text);
+    struct rn_scaling s = { .interval = opt_int(o, "loss-scale-growth-interval") };
+    if (!opt_text(o, "loss-scale") || says(o, "loss-scale", "off")) return s;
+    s.kind = says(o, "loss-scale", "dynamic") ? RN_SCALING_DYNAMIC : RN_SCALING_FIXED;
+    s.scale = opt_real(o, s.kind == RN_SCALING_DYNAMIC ? "loss-scale-init" : "loss-scale");
+    return s;
 }
 
 static struct rn_schedule schedule_of(const struct opt_set *o)
@@ -351,6 +397,7 @@ rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
         .freeze_bn = opt_switch(o, "freeze-bn"),
         .clip = opt_text(o, "clip-grad-norm") ? opt_real(o, "clip-grad-norm") : 0,
         .freeze = opt_text(o, "freeze"),
+        .scaling = scaling_of(o),
         .schedule = schedule_of(o),
         .smoothing = opt_real(o, "label-smoothing"),
         .average = opt_switch(o, "model-ema"),

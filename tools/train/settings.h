@@ -18,7 +18,7 @@ rn_status tool_train_adopt_checkpoint(struct opt_set *o, const struct rn_checkpo
  * that the run went on from, rn_alloc'ed, or NULL. */
 rn_status tool_train_adopt_run(struct opt_set *o, const char *folder, char **resumed);
 /* Makes --amp and --numerics say the same: the one that was given, or given with the higher rank, decides.
- * RN_EUSAGE where they contradict each other, and for fp16.  Before anything is adopted. */
+ * RN_EUSAGE where they contradict each other, and for fp16 on a CPU.  Before anything is adopted. */
 rn_status tool_train_settle_precision(struct opt_set *o);
 /* Weights are numbers and work under any arithmetic; that they come from another one is said on stderr. */
 void tool_mention_numerics(const struct opt_set *o, const struct rn_checkpoint *file);

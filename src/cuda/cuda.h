@@ -1,0 +1,141 @@
+/*
+ * cuda.h - what the files of the CUDA backend share: the device, the launch of a kernel, F and the tree
+ * of A11 as device functions.  Only src/cuda/ includes it; others see `rn_ops_cuda`.
+ *
+ * The backend computes the bits of ref/ (ARITHMETIC.md).  One thread owns the chain of an output from its
+ * first term to its last, so no sum depends on the grid: no atomics on floats, no shuffles, no split over k.
+ * Every multiplication that a rule fuses is written __fmaf_rn; -fmad=false keeps the compiler from fusing others.
+ *
+ * Layout: tensors are dense NHWC, weights (unpacked) OIHW.  The terms of A13 come with the channels innermost,
+ * A14's too, and A15's one position at a time over all (c, k): in each the channels of a position are what a
+ * block loads together.
+ *
+ * The sources are plain C++17, with no <<<>>>: tests/cuda_emulated/ compiles them for the CPU.
+ */
+#ifndef RN_CUDA_H
+#define RN_CUDA_H
+
+#include <cuda_runtime.h>
+
+#include <pthread.h>
+
+#include <atomic>
+#include <type_traits>
+#include <utility>
+
+extern "C" {
+#include "conform/slots.h"
+#include "resnet.h"
+}
+
+#ifndef RN_SHARED
+/* An array (or one value, extent empty) in the memory of a block: RN_SHARED(float, tile, [8][32]); */
+#define RN_SHARED(type, name, extent) __shared__ type name extent
+#endif
+
+/* -- device.cu ------------------------------------------------------------------------------------ */
+
+/* An open device.  Its stream is the only one, so slots run in the order in which they were called.  Once `failed`
+ * is set nothing more is computed, and everything that is read is NaN (device.cu). */
+struct rn_cuda {
+    cudaStream_t stream;
+    std::atomic<int> failed; /* the first cudaError_t that is not cudaSuccess */
+    pthread_mutex_t lock;    /* of what follows; callers of several threads may share the device */
+    void *staging;           /* device memory for tensors on their way to and from the host, and for verdicts */
+    size_t staging_bytes;
+    char isa[16];            /* "sm_90" */
+};
+
+static inline struct rn_cuda *rn_cuda_device(void *dev) { return static_cast<struct rn_cuda *>(dev); }
+
+/* Keeps the first error of the device. */
+void rn_cuda_note(struct rn_cuda *cuda, cudaError_t error);
+/* The staging memory, of at least so many bytes, with the device locked until rn_cuda_unstage; NULL, and locked all
+ * the same, where there is none. */
+void *rn_cuda_stage(struct rn_cuda *cuda, size_t bytes);
+void rn_cuda_unstage(struct rn_cuda *cuda);
+/* A40: the start-up check's rows on the device. */
+rn_status rn_cuda_selfcheck(struct rn_cuda *cuda);
+
+/* Runs kernel(args...) on grid x block threads after all earlier calls.  A grid with an extent of 0 does nothing. */
+template <class... Parameters, class... Arguments>
+void rn_launch(void *dev, void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments... arguments)
+{
+    struct rn_cuda *cuda = rn_cuda_device(dev);
+    cudaLaunchConfig_t config = {};
+    if (!grid.x || !grid.y || !grid.z || cuda->failed.load()) return;
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.stream = cuda->stream;
+    rn_cuda_note(cuda, cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+}
+
+/* Blocks of `each` that cover `count`. */
+static inline unsigned rn_cuda_blocks(size_t count, unsigned each)
+{
+    return static_cast<unsigned>((count + each - 1) / each);
+}
+
+/* -- for kernels ------------------------------------------------------------------------------------ */
+
+/* A5: what a store makes of x. */
+static __device__ inline float rn_cuda_store(float x)
+{
+    unsigned u = __float_as_uint(x);
+    return __uint_as_float((u & 0x7f800000u) ? u : 0u);
+}
+
+/* A18: NaN stays. */
+static __device__ inline float rn_cuda_relu(float x) { return x <= 0 ? 0.0f : x; }
+
+/* A11: the images of a group when a map has so many positions, and the groups of N images. */
+static __host__ __device__ inline int rn_cuda_group_images(int positions)
+{
+    int c = 8;
+    while (c > 1 && static_cast<int64_t>(c) * positions > 128) c /= 2;
+    return c;
+}
+
+static __host__ __device__ inline int rn_cuda_group_count(int N, int positions)
+{
+    int c = rn_cuda_group_images(positions);
+    return N / c + (N % c != 0);
+}
+
+/* A11 as a binary counter: the tree over leaf(0) ... leaf(count - 1), asked for in this order; count >= 1. */
+template <class Number, class Leaf>
+static __device__ inline Number rn_cuda_tree(int count, Leaf leaf)
+{
+    Number level[31];
+    for (int i = 0; i < count; i++) {
+        Number sum = leaf(i);
+        int l = 0;
+        for (; i >> l & 1; l++) sum = level[l] + sum;
+        level[l] = sum;
+    }
+    int l = 0;
+    while (!(count >> l & 1)) l++;
+    Number sum = level[l];
+    for (l++; count >> l; l++)
+        if (count >> l & 1) sum = level[l] + sum;
+    return sum;
+}
+
+/* -- the slots: rn_cuda_NAME has the type and the contract of NAME in struct rn_ops ------------------- */
+
+#define RN_CUDA_DECLARE(slot) std::remove_pointer_t<decltype(rn_ops::slot)> rn_cuda_##slot;
+RN_SLOTS(RN_CUDA_DECLARE)
+#undef RN_CUDA_DECLARE
+
+/*
+ * Where they are:
+ *   device.cu                   open ... run
+ *   layout.cu                   tensor_bytes, tensor_set, tensor_get
+ *   conv.cu conv_pack.cu conv_data.cu conv_weights.cu fused.cu linear.cu   conv2d_..., linear_...
+ *   batchnorm.cu batchnorm_sums.cu   batchnorm_...
+ *   elementwise.cu              relu, add, accumulate, finite
+ *   pool.cu resize.cu loss.cu optim.cu
+ *   table.cu                    rn_ops_cuda
+ */
+
+#endif /* RN_CUDA_H */

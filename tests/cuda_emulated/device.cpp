@@ -1,0 +1,367 @@
+/*
+ * device.cpp - a device without hardware: memory, streams and launches for cuda_runtime.h of this folder.
+ *
+ * It is slow and strict.  What it finds: an access outside an allocation or after its end (each lies against a
+ * page without rights), an access to device memory by the host (outside launches and copies it has no rights),
+ * a kernel's pointer that is the host's, memory of a block read before it was written (NaNs), a barrier that not
+ * all threads reach, more than 48 KB of memory in a block, a result used before the copy was waited for (NaNs).
+ * Threads and blocks whose order matters show by running in another one.  Whatever it finds ends the process
+ * with a line on standard error.
+ *
+ *   RN_EMULATED_ORDER     forward (default), reverse, or a number: another order in every block, after every barrier
+ *   RN_EMULATED_FAIL_AT   n: the n-th launch and all later ones fail
+ *   RN_EMULATED_DEVICES   how many there are (1); RN_EMULATED_DRIVER: the driver's version, 0 for none (13000)
+ *   RN_EMULATED_MEMORY    MiB that can be allocated (4096)
+ *   RN_EMULATED_RIGHTS    open: the host keeps its access, which saves half of the time
+ */
+#include "cuda_runtime.h"
+
+extern "C" {
+#include "base/real.h"
+}
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+dim3 gridDim, blockDim, blockIdx, threadIdx;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* one launch or copy at a time */
+
+[[noreturn]] static void die(const char *what)
+{
+    fprintf(stderr, "emulated device: %s (block %u %u %u, thread %u %u %u)\n", what, blockIdx.x, blockIdx.y,
+            blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+    _exit(99);
+}
+
+static long setting(const char *name, long otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtol(text, nullptr, 10) : otherwise;
+}
+
+float rn_emulated_fmaf(float x, float y, float z) { return rn_soft_fmaf(x, y, z); }
+
+/* -- memory ------------------------------------------------------------------------------------------ */
+
+constexpr size_t PAGE = 4096, SPACE = size_t{ 1 } << 38, MOST = 1 << 16;
+
+struct piece { char *pages; size_t length; char *mem; }; /* pages: without the guard behind them */
+
+static char *space;       /* addresses, never used twice */
+static size_t taken, live_bytes, pieces;
+static piece piece_of[MOST];
+
+static bool host_has_access()
+{
+    static const char *text = getenv("RN_EMULATED_RIGHTS");
+    return text && !strcmp(text, "open");
+}
+
+static void set_rights(int rights)
+{
+    if (host_has_access()) return;
+    for (size_t i = 0; i < pieces; i++)
+        if (mprotect(piece_of[i].pages, piece_of[i].length, rights)) die("mprotect fails");
+}
+
+static void begin_access()
+{
+    pthread_mutex_lock(&lock);
+    set_rights(PROT_READ | PROT_WRITE);
+}
+
+static void end_access()
+{
+    set_rights(PROT_NONE);
+    pthread_mutex_unlock(&lock);
+}
+
+cudaError_t cudaMalloc(void **mem, size_t bytes)
+{
+    size_t length = (bytes + PAGE - 1) / PAGE * PAGE, rounded = (bytes + 63) / 64 * 64;
+    cudaError_t error = cudaSuccess;
+    pthread_mutex_lock(&lock);
+    if (!space) {
+        void *got = mmap(nullptr, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (got != MAP_FAILED) space = static_cast<char *>(got);
+    }
+    if (!space || !bytes || pieces == MOST || taken + length + PAGE > SPACE ||
+        live_bytes + length > static_cast<size_t>(setting("RN_EMULATED_MEMORY", 4096)) << 20)
+        error = cudaErrorMemoryAllocation;
+    if (!error) {
+        piece p = { space + taken, length, space + taken + length - rounded };
+        if (mprotect(p.pages, length, PROT_READ | PROT_WRITE)) die("mprotect fails");
+        memset(p.pages, 0xff, length);
+        if (!host_has_access() && mprotect(p.pages, length, PROT_NONE)) die("mprotect fails");
+        taken += length + PAGE;
+        live_bytes += length;
+        piece_of[pieces++] = p;
+        *mem = p.mem;
+    }
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
+cudaError_t cudaFree(void *mem)
+{
+    if (!mem) return cudaSuccess;
+    pthread_mutex_lock(&lock);
+    size_t i = 0;
+    while (i < pieces && piece_of[i].mem != mem) i++;
+    if (i == pieces) die("cudaFree of something else");
+    munmap(piece_of[i].pages, piece_of[i].length);
+    live_bytes -= piece_of[i].length;
+    piece_of[i] = piece_of[--pieces];
+    pthread_mutex_unlock(&lock);
+    return cudaSuccess;
+}
+
+static bool on_device(const void *p)
+{
+    const char *at = static_cast<const char *>(p);
+    return space && at >= space && at < space + SPACE;
+}
+
+void rn_emulated_check_pointer(const void *p)
+{
+    if (p && !on_device(p)) die("a kernel is given a pointer into the host's memory");
+}
+
+/* What was copied for the host and not waited for. */
+struct arrival { arrival *next; void *dst, *data; size_t bytes; };
+static arrival *arrivals;
+
+static void copy_to_host(void *dst, const void *src, size_t bytes)
+{
+    arrival *a = static_cast<arrival *>(malloc(sizeof *a));
+    void *data = malloc(bytes + 1);
+    if (!a || !data) die("no memory");
+    memcpy(data, src, bytes);
+    memset(dst, 0xff, bytes);
+    *a = { nullptr, dst, data, bytes };
+    arrival **last = &arrivals;
+    while (*last) last = &(*last)->next;
+    *last = a;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t)
+{
+    pthread_mutex_lock(&lock);
+    while (arrival *a = arrivals) {
+        arrivals = a->next;
+        memcpy(a->dst, a->data, a->bytes);
+        free(a->data);
+        free(a);
+    }
+    pthread_mutex_unlock(&lock);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t)
+{
+    if (bytes && (on_device(dst) != (kind != cudaMemcpyDeviceToHost) ||
+                  on_device(src) != (kind != cudaMemcpyHostToDevice)))
+        die("a copy in the wrong direction");
+    begin_access();
+    if (kind == cudaMemcpyDeviceToHost) copy_to_host(dst, src, bytes);
+    else if (bytes) memcpy(dst, src, bytes);
+    end_access();
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t)
+{
+    if (bytes && !on_device(mem)) die("cudaMemset of the host's memory");
+    begin_access();
+    memset(mem, value, bytes);
+    end_access();
+    return cudaSuccess;
+}
+
+/* -- device ------------------------------------------------------------------------------------------ */
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+    case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorLaunchFailure: return "unspecified launch failure";
+    default: return "an error";
+    }
+}
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = static_cast<int>(setting("RN_EMULATED_DRIVER", 13000));
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    if (!setting("RN_EMULATED_DRIVER", 13000)) return cudaErrorInsufficientDriver;
+    *count = static_cast<int>(setting("RN_EMULATED_DEVICES", 1));
+    return *count ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
+{
+    *value = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    *stream = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+
+/* -- blocks ------------------------------------------------------------------------------------------ */
+
+constexpr unsigned MOST_THREADS = 1024;
+constexpr size_t STACK = 128 << 10, MOST_SHARED = 48 << 10;
+
+struct fiber {
+    ucontext_t start;
+    jmp_buf at;
+    bool begun, done;
+    dim3 thread;
+    size_t shared;
+};
+
+static fiber fiber_of[MOST_THREADS];
+static fiber *running;
+static jmp_buf scheduler;
+static struct { void (*body)(const void *); const void *closure; } kernel;
+alignas(128) static unsigned char shared[MOST_SHARED];
+static size_t shared_used = MOST_SHARED;
+
+void *rn_emulated_shared(size_t bytes)
+{
+    size_t at = running->shared;
+    running->shared += (bytes + 127) / 128 * 128;
+    if (running->shared > MOST_SHARED) die("a block needs more than 48 KB");
+    if (running->shared > shared_used) shared_used = running->shared;
+    return shared + at;
+}
+
+static void leave()
+{
+    if (!_setjmp(running->at)) _longjmp(scheduler, 1);
+}
+
+void __syncthreads() { leave(); }
+
+static void live()
+{
+    for (;;) {
+        kernel.body(kernel.closure);
+        running->done = true;
+        leave();
+    }
+}
+
+static void resume(fiber *f)
+{
+    running = f;
+    threadIdx = f->thread;
+    if (_setjmp(scheduler)) return;
+    if (f->begun) _longjmp(f->at, 1);
+    f->begun = true;
+    getcontext(&f->start);
+    void *stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED) die("no memory for a stack");
+    f->start.uc_stack.ss_sp = stack;
+    f->start.uc_stack.ss_size = STACK;
+    makecontext(&f->start, live, 0);
+    setcontext(&f->start);
+}
+
+static size_t common_divisor(size_t a, size_t b) { return b ? common_divisor(b, a % b) : a; }
+
+/* The order of `count` things, the number `draw` of all: the i-th is the one of number (i * step + first) % count. */
+struct order { size_t first, step; };
+
+static order order_of(size_t count, uint64_t draw)
+{
+    static const char *text = getenv("RN_EMULATED_ORDER");
+    if (!text || !*text || !strcmp(text, "forward")) return { 0, 1 };
+    if (!strcmp(text, "reverse")) return { count - 1, count - 1 };
+    uint64_t word = (strtoull(text, nullptr, 10) + draw + 1) * 0x9e3779b97f4a7c15u;
+    order o = { static_cast<size_t>((word >> 20) % count), static_cast<size_t>((word >> 40) % count) };
+    while (common_divisor(o.step, count) != 1) o.step++;
+    return o;
+}
+
+/* From one barrier, or the start, to the next; returns how many threads have ended. */
+static unsigned run_stretch(unsigned threads)
+{
+    static uint64_t stretches;
+    order o = order_of(threads, stretches++);
+    unsigned ended = 0;
+    for (unsigned i = 0; i < threads; i++) {
+        fiber *f = &fiber_of[(i * o.step + o.first) % threads];
+        resume(f);
+        ended += f->done;
+    }
+    return ended;
+}
+
+static void run_block()
+{
+    unsigned threads = blockDim.x * blockDim.y * blockDim.z;
+    memset(shared, 0xff, shared_used);
+    shared_used = 0;
+    for (unsigned i = 0; i < threads; i++) {
+        fiber_of[i].thread = { i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y };
+        fiber_of[i].done = false;
+        fiber_of[i].shared = 0;
+    }
+    for (;;) {
+        unsigned ended = run_stretch(threads);
+        if (ended == threads) return;
+        if (ended) die("some threads of a block end while others wait for them");
+    }
+}
+
+static bool possible(const cudaLaunchConfig_t *c)
+{
+    const dim3 g = c->gridDim, b = c->blockDim;
+    return g.x && g.y && g.z && g.x < 1u << 31 && g.y < 1 << 16 && g.z < 1 << 16 && b.x && b.y && b.z && b.z <= 64 &&
+           static_cast<size_t>(b.x) * b.y * b.z <= MOST_THREADS && !c->dynamicSmemBytes;
+}
+
+cudaError_t rn_emulated_launch(const cudaLaunchConfig_t *config, void (*body)(const void *), const void *closure)
+{
+    static long launches;
+    if (!possible(config)) return cudaErrorInvalidConfiguration;
+    begin_access();
+    long fail_at = setting("RN_EMULATED_FAIL_AT", 0);
+    bool fails = fail_at && ++launches >= fail_at;
+    kernel = { body, closure };
+    gridDim = config->gridDim;
+    blockDim = config->blockDim;
+    size_t blocks = static_cast<size_t>(gridDim.x) * gridDim.y * gridDim.z;
+    order o = order_of(blocks, 0);
+    for (size_t i = 0; i < blocks && !fails; i++) {
+        size_t b = (i * o.step + o.first) % blocks;
+        blockIdx = { static_cast<unsigned>(b % gridDim.x), static_cast<unsigned>(b / gridDim.x % gridDim.y),
+                     static_cast<unsigned>(b / gridDim.x / gridDim.y) };
+        run_block();
+    }
+    end_access();
+    return fails ? cudaErrorLaunchFailure : cudaSuccess;
+}

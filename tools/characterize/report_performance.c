@@ -1,0 +1,145 @@
+/* report_performance.c - every fused operation on the machine, and its tiles. */
+#include "tools/characterize/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void averages(struct page *p, const struct characterize *c)
+{
+    char a[RN_NUMBER_CHARS], b[RN_NUMBER_CHARS], d[RN_NUMBER_CHARS];
+    const double groups = c->groups.rows, MB = 1e6 * groups;
+    page_field(p, "Average of a fused operation, MFLOPs", "%s",
+               rn_fixed_text(a, 1e-6 * (double)c->counts.work[0].all / groups, 2));
+    if (c->projection.missing_seconds < 0)
+        page_field(p, "Average latency", "%s ms on %s", rn_fixed_text(b, 1e3 * c->projection.seconds / groups, 4),
+                   c->hardware.name);
+    page_field(p, "Average traffic", "%s million bytes", rn_fixed_text(d, c->projection.bytes / MB, 2));
+    if (characterize_is_seeds(c))
+        page_note(p, "The report of 2025-10-17 divides its sums by 17 windows: 223 MFLOPs, 0.013 ms on its GPU, "
+                  "3.2 MB.");
+}
+
+static void ranking(struct page *p, const struct characterize *c)
+{
+    static const struct report_head head[] = {
+        { "fused operation", 24, true }, { "", 22, true }, { "MFLOPs", 10, false }, { "ms", 10, false },
+        { "% of all", 10, false }, { "bound by", 10, true }, { "FLOPs a byte", 12, false },
+    };
+    const struct rn_projection *q = &c->projection;
+    char what[64], m[RN_NUMBER_CHARS], ms[RN_NUMBER_CHARS], share[RN_NUMBER_CHARS], intensity[RN_NUMBER_CHARS];
+    if (!q->row) return;
+    page_heading(p, "Every fused operation, in order");
+    page_note(p, "%s, %s, batch %d", c->hardware.name, rn_precision_name(c->precision), c->batch);
+    page_table(p, head, RN_COUNT(head));
+    for (int i = 0; i < q->rows; i++) {
+        const struct rn_group *g = &c->groups.row[i];
+        const struct rn_op *first = &c->trace.op[g->op[0]];
+        const double bytes = rn_precision_bytes(c->precision) * rn_group_values(g, c->batch);
+        const char *const row[] = {
+            first->name, characterize_describe(what, first), characterize_millions(m, g->flops),
+            rn_fixed_text(ms, 1e3 * q->row[i].seconds, 4),
+            rn_fixed_text(share, 100 * q->row[i].seconds / q->seconds, 1),
+            rn_bound_name(q->row[i].bound), rn_fixed_text(intensity, c->batch * (double)g->flops / bytes, 1),
+        };
+        page_row(p, row, RN_COUNT(row));
+    }
+}
+
+/* Tiles of the whole net against one memory; the greatest working set. */
+static void tiles_row(struct page *p, const struct characterize *c, const char *name, double capacity,
+                      bool wavefront)
+{
+    int64_t tiles = 0, traffic = 0, tiled = 0, largest = 0;
+    int split = 0;
+    char a[24], b[24], x[RN_NUMBER_CHARS], w[RN_NUMBER_CHARS];
+    for (int i = 0; i < c->groups.rows; i++) {
+        const struct rn_tiling r = rn_tile(&c->groups.row[i], &c->trace, 4, wavefront ? 1e18 : capacity);
+        tiles += r.tiles;
+        traffic += r.traffic;
+        tiled += r.tiled_traffic;
+        largest = RN_MAX(largest, r.working_set);
+        split += r.tiles > 1;
+    }
+    snprintf(a, sizeof a, "%d", split);
+    snprintf(b, sizeof b, "%lld", (long long)tiles);
+    const char *const row[] = { name, characterize_grouped(w, largest), a, b,
+                                rn_fixed_text(x, (double)tiled / (double)traffic, 3), "17, factor 1 (text: 1.8)" };
+    page_row(p, row, characterize_is_seeds(c) ? 6 : 5);
+}
+
+static void tiles(struct page *p, const struct characterize *c)
+{
+    static const struct report_head head[] = {
+        { "memory", 26, true }, { "largest working set, bytes", 20, false }, { "operations split", 10, false },
+        { "tiles", 10, false }, { "traffic, times", 10, false }, { "report of 2025-10-17", 24, true },
+    };
+    page_heading(p, "Tiles, fp32, one image");
+    page_table(p, head, characterize_is_seeds(c) ? 6 : 5);
+    tiles_row(p, c, "256 KB L2", 262144, false);
+    tiles_row(p, c, "48 KB shared memory", 49152, false);
+    tiles_row(p, c, "24 MB unified buffer", 25165824, false);
+    tiles_row(p, c, "wavefront", 0, true);
+    page_note(p, "A fused operation takes as many tiles as its inputs, weights and outputs are times the memory, "
+              "rounded up; tiles read again what they share, and the traffic grows by that. The rule of the report "
+              "of 2025-10-17 sums the four extents of a shape where it means their product, so that no window ever "
+              "has more than one tile.");
+}
+
+/* The seed's 1 + 0.05 (tiles - 1), for its 17 tiles and for as many as there are fused operations. */
+static void overhead(struct page *p, const struct characterize *c)
+{
+    char a[RN_NUMBER_CHARS], b[RN_NUMBER_CHARS];
+    if (!characterize_is_seeds(c)) return;
+    page_note(p, "Its text takes 5 %% for every tile after the first: %d windows make %s, and one tile for each of "
+              "the %d fused operations here would make %s. Tiles of different operations do not slow each other "
+              "down: what a tile costs is the traffic above.", c->seed.rows,
+              rn_fixed_text(a, 1 + 0.05 * (c->seed.rows - 1), 1),
+              c->groups.rows, rn_fixed_text(b, 1 + 0.05 * (c->groups.rows - 1), 1));
+}
+
+/* The operations that take longest: where a change would help. */
+static void bottlenecks(struct page *p, const struct characterize *c)
+{
+    const struct rn_projection *q = &c->projection;
+    double of[3] = { 0, 0, 0 };
+    int count[3] = { 0, 0, 0 };
+    char a[RN_NUMBER_CHARS];
+    if (!q->row) return;
+    for (int i = 0; i < q->rows; i++) {
+        of[q->row[i].bound] += q->row[i].seconds;
+        count[q->row[i].bound]++;
+    }
+    for (int i = 0; i < 3; i++)
+        if (count[i])
+            page_bullet(p, "%d of %d fused operations are bound by %s; they take %s %% of the time.", count[i],
+                        q->rows,
+                        rn_bound_name((enum rn_bound)i), rn_fixed_text(a, 100 * of[i] / q->seconds, 1));
+}
+
+/* The projection against the run, where there was one. */
+static void validation(struct page *p, const struct characterize *c)
+{
+    const struct characterize_validation *v = c->validation;
+    char a[RN_NUMBER_CHARS], b[RN_NUMBER_CHARS], e[RN_NUMBER_CHARS], m[RN_NUMBER_CHARS];
+    page_heading(p, "Measured here");
+    if (!v) {
+        page_note(p, "N/A: --hardware FILE --validate, with a file that --measure FILE has made here.");
+        return;
+    }
+    page_note(p, "%s projected, %s ms measured, median of %d passes: %s %% off; the median error of a fused "
+              "operation is %s %%.", rn_fixed_text(a, 1e3 * c->projection.seconds, 3),
+              rn_fixed_text(b, 1e3 * v->seconds, 3),
+              v->runs, rn_fixed_text(e, 100 * (c->projection.seconds / v->seconds - 1), 1),
+              rn_fixed_text(m, 100 * v->median_error, 1));
+}
+
+void characterize_performance(struct page *p, const struct characterize *c)
+{
+    page_section(p, "Performance");
+    averages(p, c);
+    ranking(p, c);
+    bottlenecks(p, c);
+    validation(p, c);
+    tiles(p, c);
+    overhead(p, c);
+}
