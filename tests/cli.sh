@@ -63,6 +63,8 @@ refuses "unknown augmentation" 2 'flop' "$BIN/train" --augment flop --output "$T
 refuses "padding of an unknown kind" 2 'reflect' "$BIN/train" --augment crop:4:wrap --output "$T/x"
 refuses "jitter beyond its range" 2 'hue is a number from 0 to 0.5' \
     "$BIN/train" --augment flip,jitter:0.1:0.1:0.1:0.7 --output "$T/x"
+refuses "preview under the name of another format" 2 'ends in .png' \
+    "$BIN/train" --preview "$T/sheet.jpg" --dry-run
 refuses "preview where nothing can be written" 4 'sheet.png' "$BIN/train" --preview "$T/none/sheet.png" --dry-run
 prints "preview, with the classes of its images" 'row by row' \
     sh -c '"$1/train" --augment rrc,jitter:0.4,erase --preview "$2/sheet.png" --dry-run 2>&1' sh "$BIN" "$T"
@@ -347,12 +349,21 @@ if "$BIN/evaluate" --version | grep -q '^pictures .*libpng'; then
     else
         fail "classes of two pictures as JSON" "$(why)"
     fi
-    refuses "damaged picture" 3 'cut.png' "$BIN/evaluate" --checkpoint "$two" --predict "$T/a.png" "$T/cut.png" --quiet
+    run "$BIN/evaluate" --checkpoint "$two" --predict "$T/none.png" "$T/a.png" "$T/cut.png" --quiet
+    if [ $status = 3 ] && grep -q 'a.png: .* %$' "$T/out" && ! grep -q 'cut.png' "$T/out" &&
+        grep -q 'none.png' "$T/err" && grep -q 'cut.png: ' "$T/err" && grep -q '2 of 3 pictures' "$T/err"
+    then pass "pictures that cannot be read: the others are answered, exit 3"
+    else fail "pictures that cannot be read: the others are answered, exit 3" "exit $status: $(why)"; fi
+    refuses "nothing but a damaged picture" 3 'cut.png' "$BIN/evaluate" --checkpoint "$two" --predict "$T/cut.png" --quiet
+    refuses "picture smaller than its crop" 2 'short side of 32 is too small' "$BIN/evaluate" --checkpoint "$two" \
+        --image-size 64 --val-resize-size 32 --predict "$T/a.png" --quiet
 else
     skip "single pictures: no libpng"
 fi
 refuses "picture that is not there" 3 'nowhere.png' "$BIN/evaluate" --checkpoint "$two" --predict nowhere.png --quiet
 refuses "picture that is text" 3 'judge' "$BIN/evaluate" --checkpoint "$two" --predict "$T/judge" --quiet
+refuses "picture with a list of answers" 2 'without --predictions' \
+    "$BIN/evaluate" --checkpoint "$two" --predict "$T/a.png" --predictions "$T/answers.csv" --quiet
 refuses "picture with labels" 2 'without --roc' \
     "$BIN/evaluate" --checkpoint "$two" --predict "$T/a.png" --roc "$T/roc.csv" --quiet
 refuses "picture without --predict" 2 'pictures stand behind --predict' "$BIN/evaluate" --checkpoint "$two" "$T/a.png"
@@ -373,7 +384,24 @@ if "$BIN/train" --version | grep -q '^pictures .*libpng'; then
     run_small pictures-2 $photos --image-size 32 --hash --cache-mb 0 --workers 3 --threads 1
     same "without cache, with other workers and threads: the same" "$T/hashes" "$T/out"
     own=$T/pictures/checkpoints/folder_last.pth
+    mkdir "$T/photos/Test"
+    refuses "a part under another name" 3 '"Test": images of test are expected in "test"' "$BIN/train" $photos --output "$T/x"
+    mv "$T/photos/Test" "$T/photos/drafts"
+    prints "a folder beside the parts: it is said" 'not looked at beside train, val and test: drafts$' \
+        sh -c '"$1/evaluate" --checkpoint "$2" 2>&1' sh "$BIN" "$own"
+    rmdir "$T/photos/drafts"
     prints "evaluated at the size that it was trained for" '^  "count": 16,$' "$BIN/evaluate" --checkpoint "$own" --json
+    works "every answer, with its picture" "$BIN/evaluate" --checkpoint "$own" --predictions "$T/answers.csv" --quiet
+    if [ "$(grep -cE '^/.*/photos/val/[^,]*\.png,[01],[a-z-]+,[01],[a-z-]+,[0-9.e-]+,[0-9.e-]+$' "$T/answers.csv")" = 16 ]
+    then pass "... one line an image"; else fail "... one line an image" "$(tail -n 1 "$T/answers.csv")"; fi
+    refuses "... where nothing can be written" 4 'answers.csv' \
+        "$BIN/evaluate" --checkpoint "$own" --predictions "$T/none/answers.csv"
+    # 32 out of 37 in the training: 64 out of 74, unless a flag says otherwise
+    for flag in '' '--val-resize-size 74' '--val-resize-size 96'; do
+        run "$BIN/evaluate" --checkpoint "$own" --image-size 64 $flag --logits "$T/l${flag##* }.npy" --quiet
+    done
+    same "another size crops the training's share" "$T/l.npy" "$T/l74.npy"
+    if cmp -s "$T/l.npy" "$T/l96.npy"; then fail "--val-resize-size" "it changes nothing"; else pass "--val-resize-size"; fi
     prints "images of one class alone: it is said" 'limit 3: .* class "smooth-above-striped"; .* number 9$' \
         sh -c '"$1/evaluate" --checkpoint "$2" --limit 3 2>&1' sh "$BIN" "$own"
     prints "a share of a folder that is not divided: it is said" 'val is a share of it, 4 images' \
@@ -387,6 +415,10 @@ if "$BIN/train" --version | grep -q '^pictures .*libpng'; then
     cp "$another" "$T/photos/train/striped-above-smooth/zz.png"
     refuses "resumed with another picture" 2 'data-pictures: 16 and 16 .* there, 17 and 16' \
         "$BIN/train" --resume "$own" --max-steps 3
+    rm "$T/photos/train/smooth-above-striped/broken.png"
+    refuses "--strict-data: the same picture in train and val" 3 '1 picture is in .*zz.png and ' \
+        "$BIN/train" $photos --strict-data --output "$T/x"
+    echo 'no picture' >"$T/photos/train/smooth-above-striped/broken.png"
     rm "$T/photos/train/striped-above-smooth/zz.png"
     run_small pictures $photos --image-size 32 --resume "$own" --max-steps 3
     if [ $status = 0 ]; then pass "... and without it again"; else fail "... and without it again" "$(why)"; fi
@@ -424,9 +456,15 @@ while read -r figure; do
     else fail "its page says the measured figures" "no $figure"; fi
 done <"$T/figures"
 cp "$T/two/report.html" "$T/first.html"
-run "$BIN/report" "$T/two" "$T/one" --json
-if [ ! -s "$T/err" ] && cmp -s "$T/first.html" "$T/two/report.html"; then pass "a second report measures nothing"
-else fail "a second report measures nothing" "exit $status: $(why)"; fi
+for flags in "" "--limit 16 --batch-sizes 1,2 --warmup 1 --runs 3"; do
+    run "$BIN/report" "$T/two" "$T/one" --json $flags
+    if [ ! -s "$T/err" ] && cmp -s "$T/first.html" "$T/two/report.html"; then pass "a second report measures nothing"
+    else fail "a second report measures nothing" "exit $status: $(why)"; fi
+done
+run "$BIN/report" "$T/two" --limit 8
+if grep -q evaluating "$T/err" && ! grep -q timing "$T/err" && grep -q 'the first 8 of ' "$T/two/report.txt"; then
+    pass "another limit evaluates again"
+else fail "another limit evaluates again" "exit $status: $(why)"; fi
 prints "a report of one run elsewhere" 'both/report.html$' "$BIN/report" "$T/two" --no-measure --output "$T/both"
 refuses "a report of no folder" 2 'give the folders' "$BIN/report"
 refuses "a report of a folder without a run" 3 'args.conf' "$BIN/report" "$T/both"
@@ -555,6 +593,15 @@ prints "characterize: known counts" '^ *MACs +1,814,073,344 +1,814,073,344 +1,69
 prints "characterize --json" '"macs_conv_linear": 555422720' "$C" --stem cifar --image-size 32 --num-classes 10 --json
 prints "characterize --graph" '^\[4\] +layer1_0_conv1 +: Conv2d .*\[1, 64, 56, 56\]' "$C" --graph
 prints "characterize --model seed" '"latency_ms": 37.8615[0-9]*, "energy_j": 3.7916' "$C" --model seed --json
+refuses "--validate of other arithmetic" 2 'numerics fp32' "$C" --validate --numerics bf16
+refuses "--validate of another backend" 2 'backend cpu, not fp32 on ref' "$C" --validate --backend ref
+refuses "--model seed at another precision" 2 'fp32 alone, not --precision bf16' "$C" --model seed --precision bf16
+refuses "--time-variants with no table to fill" 2 'needs --report' "$C" --time-variants
+refuses "--graph and --json" 2 'exclude' "$C" --graph --json
+refuses "--graph and --validate" 2 'exclude' "$C" --graph --validate
+refuses "--measure and --validate" 2 'exclude' "$C" --measure "$T/hw.conf" --validate
+prints "characterize --roadmap leaves grouped convolutions as they are" \
+    'depthwise and 1x1", "macs": 4230479872, ' "$C" --arch resnext50_32x4d --roadmap --json
 prints "characterize --roadmap --json" '"phase": "bf16".*"latency_ms_needs": "peak_bf16"' "$C" --roadmap --json
 refuses "characterize: no such architecture" 2 'they are resnet18, ' "$C" --arch banana
 prints "characterize --roadmap" 'not enlarged +148\.0 ' "$C" --image-size 64 --upsample 224 --num-classes 2 --roadmap

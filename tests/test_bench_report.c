@@ -81,6 +81,7 @@ static void test_refused(void)
     CHECK(strstr(text.data, ",\n\"not_fitting\": [{\"batch\": 256, \"why\": \"no \\\"memory\\\"\"}, "
                             "{\"batch\": 512, \"why\": \"none either\"}]}\n"));
     bench_add_json(&whole, &o, r, 1, NULL, 0);
+    CHECK(strstr(whole.data, "\"upsample\": 0,") && strstr(whole.data, "\"backend\": \"cpu\","));
     CHECK(strstr(whole.data, "\"knee_batch\": 64") && !strstr(whole.data, "not_fitting"));
     CHECK_OK(bench_write_files(&o, r, 1, refused, 2));
     CHECK_OK(rn_file_read(&csv, &bytes, path, 10000));

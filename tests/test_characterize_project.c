@@ -271,11 +271,37 @@ static void test_tiles(void)
     struct rn_tiling r = rn_tile(conv, &t, 4, (double)set);
     CHECK(r.working_set == set && r.tiles == 1 && r.tiled_traffic == set);
     r = rn_tile(conv, &t, 4, (double)set - 1);
-    CHECK(r.tiles == 2 && r.tiled_traffic == set + 4 * (36864 + 256 + 2 * 56 * 64));
-    r = rn_tile(conv, &t, 4, 262144);
-    CHECK(r.tiles == (set + 262143) / 262144);
-    r = rn_tile(&g.row[20], &t, 4, 262144); /* layer4.1.conv2: many weights, small maps: inputs are read again */
-    CHECK(r.tiled_traffic - r.traffic == (r.tiles - 1) * 4 * g.row[20].inputs);
+    CHECK(r.tiles == 2 && r.tiled_traffic == set && r.tile < set); /* one operand stays */
+    /* Outputs and weights need three pieces of the rows, 19 of 56, under 21 of the inputs. */
+    r = rn_tile(conv, &t, 4, 4 * (19 * 56 * 64 + 21 * 56 * 64 + 36864 + 256));
+    CHECK(r.tiles == 3 && r.tile == 4 * (40 * 56 * 64 + 36864 + 256));
+    CHECK(r.tiled_traffic == set + 4 * 2 * 2 * 56 * 64);
+    CHECK(rn_tile(conv, &t, 4, 4 * (56 + 3 * 56 + 10)).tiles > 0); /* one row of one channel, and nine taps */
+    CHECK(rn_tile(conv, &t, 4, 4 * (56 + 3 * 56 + 8)).tiles == 0);
+    for (int i = 0; i < g.rows; i++) {
+        for (double capacity = 16384; capacity < 1e8; capacity *= 4) {
+            r = rn_tile(&g.row[i], &t, 4, capacity);
+            CHECK(r.tiles >= 1 && (double)r.tile <= capacity && (double)r.tiles * capacity >= (double)r.working_set);
+            CHECK(r.tiled_traffic >= r.traffic && (r.tiles == 1) == ((double)r.working_set <= capacity));
+        }
+    }
+    rn_groups_free(&g);
+    rn_trace_free(&t);
+}
+
+/* The groups of a convolution share no inputs: cut apart, where one is alone in memory, nothing is read twice. */
+static void test_tiles_of_groups(void)
+{
+    struct rn_trace t = trace_of("resnext50_32x4d", RN_STEM_IMAGENET, 224);
+    struct rn_groups g;
+    CHECK_OK(rn_groups_build(&g, &t));
+    const struct rn_group *conv = &g.row[3]; /* layer1.0.conv2: 56x56x128, 32 groups of 4 channels */
+    CHECK(t.op[conv->op[0]].conv.groups == 32);
+    const int64_t each = 4 * (2 * 4 * 56 * 56 + 4 * (4 * 9 + 4));
+    struct rn_tiling r = rn_tile(conv, &t, 4, (double)each);
+    CHECK(r.tiles == 32 && r.tile == each && r.tiled_traffic == r.traffic);
+    r = rn_tile(conv, &t, 4, 4 * (4 * 56 * (28 + 30) + 4 * (4 * 9 + 4))); /* half of the rows, too */
+    CHECK(r.tiles == 64 && r.tiled_traffic == r.traffic + 4 * 2 * 56 * 128);
     rn_groups_free(&g);
     rn_trace_free(&t);
 }
@@ -304,7 +330,7 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_seed), RN_TEST_ROW(test_seeds_machines), RN_TEST_ROW(test_conventions),
         RN_TEST_ROW(test_hardware), RN_TEST_ROW(test_keys), RN_TEST_ROW(test_loops),
         RN_TEST_ROW(test_groups), RN_TEST_ROW(test_roofline),
-        RN_TEST_ROW(test_tiles), RN_TEST_ROW(test_memory_runs_out),
+        RN_TEST_ROW(test_tiles), RN_TEST_ROW(test_tiles_of_groups), RN_TEST_ROW(test_memory_runs_out),
     };
     return rn_test_main("test_characterize_project", rows, RN_COUNT(rows), argc, argv);
 }

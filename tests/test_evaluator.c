@@ -6,6 +6,7 @@
 #include "tests/test_net.h"
 
 #include "base/mem.h"
+#include "data/store.h"
 #include "io/io.h"
 #include "tools/evaluate/evaluator.h"
 #include "tools/evaluate/predict.h"
@@ -251,6 +252,66 @@ static void test_predictions(void)
     opt_end(&o);
 }
 
+/* A line for each image: place or path, label, answer, and probabilities. */
+static void test_answers(void)
+{
+    float logits[] = { 1, 1, -1, 3 };
+    int32_t labels[] = { 0, 0 };
+    char comma[] = "a/b, \"c\"\n.png", plain[] = "a/d.png";
+    struct rn_picture picture[] = { { .path = comma }, { .path = plain } };
+    struct rn_store store = { .picture = picture, .count = 2 };
+    struct rn_split split = { .count = 2, .labels = labels };
+    const char *names[] = { "dark", "light" };
+    struct tool_evaluation e = { .names = names, .classes = 2, .m = { .count = 2, .logits = logits },
+                                 .screening = { .positive_class = 0 } };
+    struct rn_text text = {0};
+    tool_answers_csv(&text, &e, &split);
+    CHECK_OK(rn_text_status(&text));
+    CHECK_MSG(text.data && !strncmp(text.data, "image,label,label_name,answer,answer_name,probability,"
+                                    "positive_probability\n0,0,dark,0,dark,0.5,0.5\n1,0,dark,1,light,0.98", 110),
+              "%s", text.data);
+    CHECK(text.data && strstr(text.data, ",0.017986"));
+    rn_text_free(&text);
+    split.store = &store;
+    tool_answers_csv(&text, &e, &split);
+    CHECK_OK(rn_text_status(&text));
+    CHECK_MSG(text.data && strstr(text.data, "\n\"a/b, \"\"c\"\"\\x0a.png\",0,dark,0,dark,0.5,0.5\n"
+                                             "a/d.png,0,dark,1,light,"),
+              "%s", text.data);
+    rn_text_free(&text);
+}
+
+/* -- the side before the crop ------------------------------------------------------------------ */
+
+/* What the short side is for a net trained on 128 out of 146. */
+static int resize_for(int image_size, int resize)
+{
+    static const char json[] = "{\"image_size\": 128, \"val-resize-size\": 146}";
+    const struct tool_evaluate want = { .checkpoint = weights, .stem = "imagenet", .image_size = image_size,
+                                        .resize = resize };
+    struct tool_evaluator v;
+    struct opt_set o;
+    struct rn_value *root = NULL;
+    make_options(&o, "1");
+    CHECK_OK(tool_evaluator_open(&v, &o, &want));
+    CHECK_OK(rn_json_parse(&root, json, sizeof json - 1, "settings"));
+    v.file->own = v.file->arguments = root;
+    const int side = tool_evaluator_resize(&v);
+    v.file->own = v.file->arguments = NULL;
+    rn_value_free(root);
+    tool_evaluator_close(&v);
+    opt_end(&o);
+    return side;
+}
+
+/* Another size has the training's share of the picture, and a flag outranks it. */
+static void test_resize(void)
+{
+    CHECK(resize_for(0, 0) == 146 && resize_for(128, 0) == 146);
+    CHECK(resize_for(32, 0) == 37 && resize_for(64, 0) == 73 && resize_for(256, 0) == 292); /* 36.5 up */
+    CHECK(resize_for(4096, 0) == 4672 && resize_for(0, 200) == 200 && resize_for(32, 40) == 40);
+}
+
 /* -- memory ------------------------------------------------------------------------------------ */
 
 /* Whichever allocation fails, it says so and keeps nothing. */
@@ -281,7 +342,7 @@ int main(int argc, char **argv)
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_who_chooses), RN_TEST_ROW(test_one_split), RN_TEST_ROW(test_same_bits),
         RN_TEST_ROW(test_one_class),   RN_TEST_ROW(test_json),      RN_TEST_ROW(test_predictions),
-        RN_TEST_ROW(test_no_memory),
+        RN_TEST_ROW(test_answers),     RN_TEST_ROW(test_resize),    RN_TEST_ROW(test_no_memory),
     };
     write_weights();
     int failed = rn_test_main("test_evaluator", rows, RN_COUNT(rows), argc, argv);

@@ -207,7 +207,7 @@ static void test_strict(void)
     check_refused_with(&o, RN_EINPUT, "/train/a/04-empty.jpg: is empty");
     clear();
     pictures("train/a", 2, 1);
-    pictures("train/b", 2, 1);
+    pictures("train/b", 2, 3);
     struct rn_dataset *set = opened(&o);
     CHECK(set && set->train.count == 2 && set->val.count == 2);
     rn_dataset_close(set);

@@ -110,6 +110,8 @@ static void test_failures(void)
 {
     const struct rn_train_config c = config("none", 4);
     struct rn_text legend = {0};
+    CHECK(tool_preview_check("sheet.jpg") == RN_EUSAGE && strstr(rn_error(), "sheet.jpg"));
+    CHECK(tool_preview_check(".png") == RN_EUSAGE && !tool_preview_check("a/b.png") && !tool_preview_check(NULL));
     CHECK(tool_preview(&legend, &c, "/tmp/no/such/folder/sheet.png") == RN_EIO);
     CHECK(strstr(rn_error(), "sheet.png"));
     rn_text_free(&legend);

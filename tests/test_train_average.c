@@ -84,22 +84,26 @@ static void test_formula(void)
     remove_folder(folder);
 }
 
-/* Training does not feel the average; validation is of it, and so is the summary's hash. */
+/* Training does not feel the average; validation is of it, and so are the hashes of epoch and summary. */
 static void test_beside_training(void)
 {
     struct rn_train_config c = tiny_config(), d = averaged();
     struct rn_step s[2];
     struct rn_epoch e[2];
     struct rn_summary sum[2];
+    uint64_t before[2];
     struct tiny x[2] = { tiny_begin(&c, 1), tiny_begin(&d, 1) };
     for (int k = 0; k < 2; k++) {
         for (int i = 0; i < 3; i++) CHECK_OK(rn_trainer_step(x[k].t, &s[k]));
+        rn_trainer_summary(x[k].t, &sum[k]);
+        before[k] = sum[k].weights_hash;
         CHECK_OK(rn_trainer_end_epoch(x[k].t, &e[k], NULL, NULL));
         CHECK_OK(rn_trainer_step(x[k].t, &s[k]));
         rn_trainer_summary(x[k].t, &sum[k]);
     }
     CHECK(s[0].hash == s[1].hash && s[0].loss == s[1].loss && e[0].train_loss == e[1].train_loss);
     CHECK(e[0].val_loss != e[1].val_loss);
+    CHECK(e[0].hash == before[0] && e[1].hash != before[0] && e[1].hash == before[1]);
     CHECK(sum[0].weights_hash == s[0].hash && sum[1].weights_hash != s[1].hash);
     tiny_end(&x[0]);
     tiny_end(&x[1]);

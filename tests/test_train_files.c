@@ -76,8 +76,22 @@ static void test_run_folder(void)
     rn_free(csv);
     rn_free(hashes);
     rn_run_close(again);
+    static const char *const measured[] = { "bench.json", "evaluation.json", "misclassified.json", "roc.csv",
+                                            "report.html", "report.md", "report.txt", "notes.txt" };
+    char *path[RN_COUNT(measured)];
+    for (size_t i = 0; i < RN_COUNT(measured); i++) {
+        path[i] = rn_path_join(folder, measured[i]);
+        CHECK_OK(rn_file_write(path[i], "x", 1));
+    }
+    CHECK_OK(open_run(&again, folder, rn_run_last(run), true, 4, 1)); /* goes on: they stay */
+    CHECK(rn_path_exists(path[0]) && rn_path_exists(path[6]));
+    rn_run_close(again);
     CHECK_OK(open_run(&again, folder, NULL, true, 0, 0));
     CHECK(!rn_path_exists(rn_run_last(run)));
+    for (size_t i = 0; i < RN_COUNT(measured); i++) {
+        CHECK_MSG(rn_path_exists(path[i]) == !strcmp(measured[i], "notes.txt"), "%s", measured[i]);
+        rn_free(path[i]);
+    }
     rn_run_close(again);
     rn_run_close(run);
     tiny_end(&x);

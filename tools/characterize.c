@@ -9,6 +9,7 @@
 #include "tools/plot/plot.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static rn_status write_dot(const char *path, const struct characterize *c)
 {
@@ -18,6 +19,33 @@ static rn_status write_dot(const char *path, const struct characterize *c)
     if (!status) status = rn_file_write(path, t.data, t.length);
     rn_text_free(&t);
     return status;
+}
+
+static bool is(const struct opt_set *o, const char *name, const char *value)
+{
+    return !strcmp(opt_text(o, name), value);
+}
+
+/* Settings of which one would be passed over. */
+static rn_status check_settings(const struct opt_set *o)
+{
+    static const struct { const char *one, *other; } exclude[] = {
+        { "measure", "validate" }, { "graph", "validate" }, { "graph", "json" },
+    };
+    for (size_t i = 0; i < RN_COUNT(exclude); i++)
+        if (opt_given(o, exclude[i].one) && opt_given(o, exclude[i].other))
+            return rn_fail(RN_EUSAGE, "--%s and --%s exclude each other", exclude[i].one, exclude[i].other);
+    if (opt_switch(o, "time-variants") && !opt_given(o, "report"))
+        return rn_fail(RN_EUSAGE, "--time-variants needs --report, whose table it fills");
+    if (is(o, "model", "seed") && !is(o, "precision", "fp32"))
+        return rn_fail(RN_EUSAGE, "--model seed knows fp32 alone, not --precision %s", opt_text(o, "precision"));
+    if (!opt_switch(o, "validate")) return RN_OK;
+    if (!is(o, "model", "ours") || !is(o, "precision", "fp32"))
+        return rn_fail(RN_EUSAGE, "--validate: only our model at fp32 is set against what runs here");
+    if (!is(o, "numerics", "fp32") || !is(o, "backend", "cpu"))
+        return rn_fail(RN_EUSAGE, "--validate: what is projected runs as --numerics fp32 --backend cpu, not %s on %s",
+                       opt_text(o, "numerics"), opt_text(o, "backend"));
+    return RN_OK;
 }
 
 /* What can be refused before anything is worked out. */
@@ -58,7 +86,8 @@ static rn_status run(struct opt_set *o)
 {
     struct characterize c = { .o = o };
     struct characterize_validation validation = { .runs = 0 };
-    rn_status status = check_files(o);
+    rn_status status = check_settings(o);
+    if (!status) status = check_files(o);
     if (!status && opt_given(o, "measure")) return measure(&c);
     if (!status) status = characterize_build(&c, o);
     if (!status && opt_switch(o, "validate")) {

@@ -32,6 +32,9 @@ static const struct opt rows[] = {
     { "val-split", OPT_REAL, NULL, 0.001, 0.999, NULL, "X",
       "the share of a folder's training images that is val where it has no val; default: the training's",
       "Evaluation" },
+    { "val-resize-size", OPT_INT, NULL, 32, 8192, NULL, "N",
+      "folders and --predict: short side before the centre crop; default: the training's, in the ratio of --image-size "
+      "to the training's", "Evaluation" },
     { "strict-data", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "the first file of a folder that cannot be used ends it all",
       "Evaluation" },
     { "cache-mb", OPT_INT, NULL, 0, 1e7, NULL, "N",
@@ -59,6 +62,8 @@ static const struct opt rows[] = {
       "Evaluation" },
     { "logits", OPT_TEXT, NULL, 0, 0, NULL, "FILE.npy",
       "all outputs, float32, images x classes, in file order", "Output" },
+    { "predictions", OPT_TEXT, NULL, 0, 0, NULL, "FILE.csv",
+      "each image, in file order: path or number, label, answer, probability", "Output" },
     { "roc", OPT_TEXT, NULL, 0, 0, NULL, "FILE.csv",
       "two classes: sensitivity and specificity at every threshold", "Output" },
     { "pr", OPT_TEXT, NULL, 0, 0, NULL, "FILE.csv",
@@ -80,7 +85,7 @@ static const struct opt rows[] = {
 struct session {
     struct opt_set *o;
     const char *picture[1 + OPT_WORDS]; /* to be predicted */
-    int pictures;
+    int pictures, unread;               /* of them; and how many could not be */
     struct tool_evaluator v;
     struct tool_evaluation e;
     struct tool_size size;
@@ -110,12 +115,12 @@ static rn_status read_wishes(struct tool_evaluate *w, const struct opt_set *o)
     *w = (struct tool_evaluate){
         .checkpoint = opt_text(o, "checkpoint"), .arch = opt_text(o, "arch"), .stem = opt_text(o, "stem"),
         .classes = number(o, "num-classes"), .image_size = number(o, "image-size"),
-        .upsample = number(o, "upsample"), .data = opt_text(o, "data"), .split = opt_text(o, "split"),
-        .limit = opt_int(o, "limit"),
+        .upsample = number(o, "upsample"), .resize = number(o, "val-resize-size"), .data = opt_text(o, "data"),
+        .split = opt_text(o, "split"), .limit = opt_int(o, "limit"),
         .val_split = opt_text(o, "val-split") ? opt_real(o, "val-split") : 0, .strict = opt_switch(o, "strict-data"),
         .cache_bytes = tool_cache_bytes(o), .batch = number(o, "batch-size"), .workers = number(o, "workers"),
         .fold = opt_switch(o, "fold"), .flip = !strcmp(opt_text(o, "tta"), "flip"), 
-        .logits = opt_text(o, "logits") || opt_text(o, "predict"),
+        .logits = opt_text(o, "logits") || opt_text(o, "predict") || opt_text(o, "predictions"),
         .positive_class = opt_text(o, "positive-class"), .resamples = number(o, "bootstrap"),
         .seed = (uint64_t)opt_int(o, "seed"),
     };
@@ -129,8 +134,8 @@ static rn_status read_wishes(struct tool_evaluate *w, const struct opt_set *o)
 /* The pictures to be predicted, and beside them no flag that has no use for them. */
 static rn_status read_pictures(struct session *s)
 {
-    static const char *const beside[] = { "data", "roc", "pr", "confusion", "target-sensitivity", "positive-class",
-                                            "limit", "split", "size" };
+    static const char *const beside[] = { "data", "predictions", "roc", "pr", "confusion", "target-sensitivity",
+                                            "positive-class", "limit", "split", "size" };
     const struct opt_set *o = s->o;
     char shown[80];
     if (!opt_text(o, "predict") && o->positionals)
@@ -150,7 +155,7 @@ static rn_status read_pictures(struct session *s)
 /* What can be said of the files to be written before anything is read. */
 static rn_status check_outputs(const struct opt_set *o)
 {
-    static const char *const flag[] = { "logits", "roc", "pr", "confusion" };
+    static const char *const flag[] = { "logits", "predictions", "roc", "pr", "confusion" };
     const char *path[RN_COUNT(flag)];
     rn_status st = opt_text(o, "confusion") ? tool_plot_check(opt_text(o, "confusion")) : RN_OK;
     for (size_t i = 0; !st && i < RN_COUNT(flag); i++) {
@@ -163,6 +168,14 @@ static rn_status check_outputs(const struct opt_set *o)
     return st;
 }
 
+static rn_status write_text(const char *path, struct rn_text *t)
+{
+    rn_status st = rn_text_status(t);
+    if (!st) st = rn_file_write(path, t->data, t->length);
+    rn_text_free(t);
+    return st;
+}
+
 typedef void curve(struct rn_text *t, const struct rn_leaning *ranked, int64_t count);
 
 static rn_status write_curve(const struct session *s, const char *flag, curve *points)
@@ -170,10 +183,15 @@ static rn_status write_curve(const struct session *s, const char *flag, curve *p
     struct rn_text t = {0};
     if (!opt_text(s->o, flag)) return RN_OK;
     points(&t, s->e.m.leaning, s->e.m.count);
-    rn_status st = rn_text_status(&t);
-    if (!st) st = rn_file_write(opt_text(s->o, flag), t.data, t.length);
-    rn_text_free(&t);
-    return st;
+    return write_text(opt_text(s->o, flag), &t);
+}
+
+static rn_status write_answers(const struct session *s)
+{
+    struct rn_text t = {0};
+    if (!opt_text(s->o, "predictions")) return RN_OK;
+    tool_answers_csv(&t, &s->e, tool_evaluator_split(&s->v, s->v.want.split));
+    return write_text(opt_text(s->o, "predictions"), &t);
 }
 
 static rn_status write_logits(const struct session *s)
@@ -214,6 +232,7 @@ static rn_status evaluate(struct session *s)
     if (!st) st = tool_evaluator_data(&s->v);
     if (!st) tool_data_mention_limit(s->o, "limit", s->v.data, tool_evaluator_split(&s->v, s->v.want.split));
     if (!st) st = tool_evaluator_run(&s->e, &s->v);
+    if (!st) st = write_answers(s);
     if (!st) st = write_curve(s, "roc", tool_roc_csv);
     if (!st) st = write_curve(s, "pr", tool_pr_csv);
     if (!st) st = write_logits(s);
@@ -222,7 +241,9 @@ static rn_status evaluate(struct session *s)
 
 static rn_status predict(struct session *s)
 {
-    rn_status st = tool_predict_read(&s->v, s->picture, s->pictures);
+    const int given = s->pictures;
+    rn_status st = tool_predict_read(&s->v, s->picture, &s->pictures);
+    s->unread = given - s->pictures;
     if (!st) st = tool_evaluator_run(&s->e, &s->v);
     return st ? st : write_logits(s);
 }
@@ -272,7 +293,10 @@ static rn_status work(struct session *s)
     if (!st && s->pictures) st = predict(s);
     else if (!st && images) st = evaluate(s);
     if (!st && size) st = measure_size(s);
-    return st ? st : report(s);
+    if (!st) st = report(s);
+    if (!st && s->unread)
+        st = rn_fail(RN_EINPUT, "%d of %d pictures could not be used", s->unread, s->unread + s->pictures);
+    return st;
 }
 
 static rn_status run(struct opt_set *o)

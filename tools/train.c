@@ -309,6 +309,7 @@ static rn_status log_folder(struct session *s)
     if (d->skipped)
         rn_text_add(&t, "\n%" PRId64 " of the files and folders cannot be used, and are left out:\n%.*s", d->skipped,
                     (int)strlen(d->skipped_list) - 1, d->skipped_list);
+    if (d->notes) rn_text_add(&t, "\n%.*s", (int)strlen(d->notes) - 1, d->notes);
     if (!st) st = rn_text_status(&t);
     if (!st) st = rn_run_log(s->run, t.data);
     rn_text_free(&t);
@@ -453,6 +454,7 @@ static rn_status run(struct session *s)
         return rn_fail(RN_EUSAGE, "--weights begins a run, --resume goes on with one; give one");
     if (opt_source_of(o, "force") == OPT_FLAG && opt_switch(o, "force") && !opt_text(o, "resume"))
         return rn_fail(RN_EUSAGE, "--force needs --resume");
+    if ((st = tool_preview_check(opt_text(o, "preview")))) return st;
     if ((st = tool_file_check(opt_text(o, "preview")))) return st;
     if (earlier) st = tool_train_adopt_run(o, earlier, &s->resumed);
     if (!st) st = prepare(s);

@@ -2,8 +2,8 @@
  * measure.c - measures a machine with the loops of loops.h.
  *
  * A peak is the best of all tries.  Everything else is measured once in every one of many rounds, some seconds in
- * all, and the best quarter's last is taken: other users of the machine only make things slower, and may stay for a
- * second, but what is reached once in a while is not what a projection needs.
+ * all, and the best quarter's last is taken (of the overlap, a ratio, the median): other users of the machine only
+ * make things slower, and may stay for a second, but what is reached once in a while is not what a projection needs.
  * A level's bandwidth is that of using half of what it holds, main memory's of four times the last level.  The first
  * level is read by who has it; in those behind it lies what the operation before has left there, and that was written
  * by all workers: so the loops read, and add to, what all have just written.  Where two cores have no cache in common

@@ -30,6 +30,7 @@ struct rn_dataset {
     bool only_test;           /* val and test are what a folder has in test, and there is nothing else */
     int64_t skipped;          /* images that could not be used */
     char *skipped_list;       /* a line for each, "path: reason", the first 10,000; or NULL */
+    char *notes;              /* lines on what looks like a mistake and is used as it is; or NULL */
 };
 
 #define RN_VAL_SPLIT 0.2 /* of a folder's images, where it has no val */

@@ -127,6 +127,7 @@ void rn_dataset_close(struct rn_dataset *set)
     rn_free(set->class_names);
     rn_free(set->name);
     rn_free(set->skipped_list);
+    rn_free(set->notes);
     rn_free(set->spec);
     rn_free(set);
 }

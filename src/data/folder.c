@@ -37,6 +37,7 @@ struct reader {
     struct part part[PARTS];
     struct rn_names classes; /* class folders of any part: a picture's label is its class's place here */
     struct rn_skipped skipped;
+    struct rn_text notes;    /* what is only said */
 };
 
 /* -- where things are -------------------------------------------------------------------------- */
@@ -79,8 +80,8 @@ static rn_status find_parts(struct reader *r)
     if (!rn_folder_exists(r->root))
         return rn_fail(RN_EINPUT, "%s: %s", rn_shown(r->root).text,
                        rn_path_exists(r->root) ? "is no folder" : "no such folder");
-    if ((status = find_part(r, TRAIN, train)) || (status = find_part(r, VAL, val)) ||
-        (status = find_part(r, TEST, test)))
+    if ((status = rn_folder_beside(&r->notes, r->root)) || (status = find_part(r, TRAIN, train)) ||
+        (status = find_part(r, VAL, val)) || (status = find_part(r, TEST, test)))
         return status;
     if (r->part[TRAIN].path) return RN_OK;
     const char *stray = r->part[VAL].path ? r->part[VAL].path : r->part[TEST].path;
@@ -91,6 +92,7 @@ static rn_status find_parts(struct reader *r)
     if (stray)
         return rn_fail(RN_EINPUT, "%s: has %s but no train", rn_shown(r->root).text,
                        rn_shown(strrchr(stray, '/') + 1).text);
+    rn_text_free(&r->notes); /* the folders are the classes */
     return (r->part[TRAIN].path = rn_strdup(r->root)) ? RN_OK : RN_ENOMEM;
 }
 
@@ -338,6 +340,13 @@ static rn_status read_files(struct reader *r)
     return status;
 }
 
+static rn_status compare_files(struct reader *r)
+{
+    const struct rn_store *scanned[PARTS];
+    for (int i = 0; i < PARTS; i++) scanned[i] = is_unused(r, i) ? NULL : r->part[i].store;
+    return rn_folder_twice(&r->notes, scanned, PARTS, r->options->strict);
+}
+
 /* -- the data set ------------------------------------------------------------------------------ */
 
 /* The labels of a part's pictures, whose store the split takes over. */
@@ -390,6 +399,8 @@ static rn_status finish(struct rn_dataset *set, struct reader *r)
     set->skipped = r->skipped.count;
     set->skipped_list = r->skipped.lines.data;
     r->skipped.lines = (struct rn_text){0};
+    set->notes = r->notes.data;
+    r->notes = (struct rn_text){0};
     return status;
 }
 
@@ -415,6 +426,7 @@ rn_status rn_folder_read(struct rn_dataset *set, const char *folder, const struc
     if (!status) status = check_classes(&r);
     if (!status) status = read_files(&r);
     if (!status) status = check_classes(&r);
+    if (!status) status = compare_files(&r);
     if (!status) status = finish(set, &r);
     for (int i = 0; i < PARTS; i++) {
         rn_store_free(r.part[i].store);
@@ -423,5 +435,6 @@ rn_status rn_folder_read(struct rn_dataset *set, const char *folder, const struc
     }
     rn_names_free(&r.classes);
     rn_text_free(&r.skipped.lines);
+    rn_text_free(&r.notes);
     return status;
 }

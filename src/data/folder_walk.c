@@ -52,6 +52,15 @@ void rn_names_sort(struct rn_names *names)
     if (names->count) qsort(names->name, names->count, sizeof *names->name, by_bytes);
 }
 
+bool rn_letters_alike(const char *text, const char *word, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char c = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] - 'A' + 'a') : text[i];
+        if (c != word[i]) return false;
+    }
+    return true;
+}
+
 static rn_status fail_read(const char *folder, int error)
 {
     const bool machine = error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
@@ -124,10 +133,21 @@ static rn_status skip_folder(const struct walk *w, const char *path, const char 
 
 static rn_status walk_folder(struct walk *w, const char *path, const struct stat *info, int depth);
 
+/* What systems put into folders unasked, and is meant to be no picture. */
+static bool is_furniture(const char *name)
+{
+    static const char *const word[] = { "thumbs.db", "ehthumbs.db", "desktop.ini" };
+    for (size_t i = 0; i < RN_COUNT(word); i++)
+        if (rn_letters_alike(name, word[i], strlen(word[i]) + 1)) return true;
+    return false;
+}
+
 static rn_status walk_entry(struct walk *w, const char *path, int depth)
 {
     struct stat info;
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return walk_folder(w, path, &info, depth + 1);
+    const bool there = stat(path, &info) == 0;
+    if (there && S_ISDIR(info.st_mode)) return walk_folder(w, path, &info, depth + 1);
+    if (there && S_ISREG(info.st_mode) && is_furniture(strrchr(path, '/') + 1)) return RN_OK;
     return rn_store_add(w->store, path, w->label); /* whatever else it is: reading it will tell */
 }
 

@@ -27,7 +27,7 @@ struct rn_epoch {
     double train_loss, train_acc, val_loss, val_acc, lr;
     int64_t images;
     double seconds, images_per_second, peak_rss_mb;
-    uint64_t hash;
+    uint64_t hash;            /* of the weights judged, with --model-ema their average */
     bool best;
 };
 

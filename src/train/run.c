@@ -165,6 +165,18 @@ static void remove_checkpoints(const char *folder, int depth)
     closedir(dir);
 }
 
+/* What ./report measured of an overwritten run, and its pages. */
+static void remove_measurements(const char *folder)
+{
+    static const char *const name[] = { "bench.json", "evaluation.json", "misclassified.json", "roc.csv",
+                                        "report.html", "report.md", "report.txt" };
+    for (size_t i = 0; i < RN_COUNT(name); i++) {
+        char *path = rn_path_join(folder, name[i]);
+        if (path) unlink(path);
+        rn_free(path);
+    }
+}
+
 /* -- opening ----------------------------------------------------------------------------------- */
 static char *checkpoint_path(const char *folder, const char *name, const char *suffix)
 {
@@ -255,6 +267,7 @@ rn_status rn_run_open(struct rn_run **out, const struct rn_run_config *c)
     if ((status = make_folder_of(r->last))) goto done;
     if (c->overwrite && !continues) {
         remove_checkpoints(checkpoints, 2);
+        remove_measurements(r->folder);
         rn_events_remove(r->folder);
     }
     status = write_first_files(r, c, continues);

@@ -414,13 +414,16 @@ rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_st
     s->train_acc = 100.0 * (double)s->correct / (double)s->images;
     double lr = rn_schedule_lr(&t->c.schedule, t->c.lr, s->step - 1, s->epoch, &s->plateau);
     bool best = judge_epoch(t);
+    rn_average_exchange(&t->average); /* what the checkpoint of this epoch has, and what was judged */
+    const uint64_t hash = rn_net_hash(t->net);
+    rn_average_exchange(&t->average);
     *out = (struct rn_epoch){
         .epoch = s->epoch + 1, .epochs = t->c.epochs, .steps = s->step, .train_loss = s->train_loss,
         .train_acc = s->train_acc, .val_loss = s->val_loss, .val_acc = s->val_acc,
         .lr = lr, .images = s->images,
         .seconds = t->epoch_seconds,
         .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
-        .peak_rss_mb = rn_peak_rss_mb(), .hash = rn_net_hash(t->net), .best = best,
+        .peak_rss_mb = rn_peak_rss_mb(), .hash = hash, .best = best,
     };
     s->epoch++;
     s->step_in_epoch = 0;

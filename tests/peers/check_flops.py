@@ -5,8 +5,8 @@
 
 Builds each of the ten architectures in PyTorch, in evaluation mode and with every block's ReLU a module of its own
 name, as torchvision does; runs the four tools on one image; and demands a difference of 0 in their totals, and in the
-parameters.  `make peers` installs the tools; one that is missing is skipped, and said so.
-Exit status 0: all agree; 1: something does not; 77: nothing to compare with.
+parameters.  `make peers` installs the tools.
+Exit status 0: all agree; 1: something does not, or a tool is missing; 77: PyTorch is.
 """
 import argparse
 import io
@@ -143,9 +143,9 @@ def main():
             print(f"{'ok  ' if same else 'FAIL'} {arch:17} {tool.__name__:9} {theirs:14,} ours {total:14,} "
                   f"difference {total - theirs}")
     for name in sorted(missing):
-        print(f"skip {name}: not installed")
+        print(f"FAIL {name}: not installed")
     print(f"check_flops: {checked} checks, {failed} failed, {len(missing)} tools missing")
-    return 77 if not checked else failed > 0
+    return int(failed > 0 or bool(missing) or not checked)
 
 
 if __name__ == "__main__":

@@ -115,9 +115,12 @@ void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct ben
         for (int k = 0; k < BENCH_BARS; k++) rn_text_add(t, "%s%d", k ? ", " : "", r[i].histogram[k]);
         rn_text_add(t, "]}");
     }
-    rn_text_add(t, "\n], \"knee_batch\": %d,\n\"stem\": \"%s\", \"num_classes\": %d, \"warmup\": %d, \"runs\": %d, "
-                "\"input\": ", bench_knee(r, count), opt_text(o, "stem"), (int)opt_int(o, "num-classes"),
-                (int)opt_int(o, "warmup"), (int)opt_int(o, "runs"));
+    rn_text_add(t, "\n], \"knee_batch\": %d,\n\"stem\": \"%s\", \"num_classes\": %d, \"upsample\": %d, \"warmup\": %d, "
+                "\"runs\": %d, \"backend\": ", bench_knee(r, count), opt_text(o, "stem"),
+                (int)opt_int(o, "num-classes"), (int)opt_int(o, "upsample"), (int)opt_int(o, "warmup"),
+                (int)opt_int(o, "runs"));
+    rn_text_json(t, opt_text(o, "backend"));
+    rn_text_add(t, ", \"input\": ");
     rn_text_json(t, opt_switch(o, "data-free") ? "synthetic" : opt_text(o, "data"));
     add_refusals(t, refused, refusals);
     rn_text_add(t, "}\n");

@@ -7,9 +7,11 @@
 static void averages(struct page *p, const struct characterize *c)
 {
     char a[RN_NUMBER_CHARS], b[RN_NUMBER_CHARS], d[RN_NUMBER_CHARS];
-    const double groups = c->groups.rows, MB = 1e6 * groups;
-    page_field(p, "Average of a fused operation, MFLOPs", "%s",
-               rn_fixed_text(a, 1e-6 * (double)c->counts.work[0].all / groups, 2));
+    const bool ours = !strcmp(opt_text(c->o, "model"), "ours");
+    const double groups = ours ? c->groups.rows : c->seed.rows, MB = 1e6 * groups;
+    if (!groups) return;
+    page_field(p, ours ? "Average of a fused operation, MFLOPs" : "Average of a window, MFLOPs", "%s; batch %d",
+               rn_fixed_text(a, 1e-6 * (double)c->projection.flops / groups, 2), c->batch);
     if (c->projection.missing_seconds < 0)
         page_field(p, "Average latency", "%s ms on %s", rn_fixed_text(b, 1e3 * c->projection.seconds / groups, 4),
                    c->hardware.name);
@@ -51,9 +53,11 @@ static void tiles_row(struct page *p, const struct characterize *c, const char *
 {
     int64_t tiles = 0, traffic = 0, tiled = 0, largest = 0;
     int split = 0;
+    bool fits = true;
     char a[24], b[24], x[RN_NUMBER_CHARS], w[RN_NUMBER_CHARS];
     for (int i = 0; i < c->groups.rows; i++) {
         const struct rn_tiling r = rn_tile(&c->groups.row[i], &c->trace, 4, wavefront ? 1e18 : capacity);
+        fits = fits && r.tiles;
         tiles += r.tiles;
         traffic += r.traffic;
         tiled += r.tiled_traffic;
@@ -62,8 +66,9 @@ static void tiles_row(struct page *p, const struct characterize *c, const char *
     }
     snprintf(a, sizeof a, "%d", split);
     snprintf(b, sizeof b, "%lld", (long long)tiles);
-    const char *const row[] = { name, characterize_grouped(w, largest), a, b,
-                                rn_fixed_text(x, (double)tiled / (double)traffic, 3), "17, factor 1 (text: 1.8)" };
+    const char *const row[] = { name, characterize_grouped(w, largest), fits ? a : "N/A", fits ? b : "N/A",
+                                fits ? rn_fixed_text(x, (double)tiled / (double)traffic, 3) : "N/A",
+                                "17, factor 1 (text: 1.8)" };
     page_row(p, row, characterize_is_seeds(c) ? 6 : 5);
 }
 
@@ -79,10 +84,12 @@ static void tiles(struct page *p, const struct characterize *c)
     tiles_row(p, c, "48 KB shared memory", 49152, false);
     tiles_row(p, c, "24 MB unified buffer", 25165824, false);
     tiles_row(p, c, "wavefront", 0, true);
-    page_note(p, "A fused operation takes as many tiles as its inputs, weights and outputs are times the memory, "
-              "rounded up; tiles read again what they share, and the traffic grows by that. The rule of the report "
-              "of 2025-10-17 sums the four extents of a shape where it means their product, so that no window ever "
-              "has more than one tile.");
+    page_note(p, "A tile is some rows, some channels and some of the channels summed over, with all that it takes; "
+              "every one fits. Of all ways to cut, the one with the least traffic is taken, then the one with the "
+              "fewest tiles. N/A: not even one row of one channel fits.");
+    if (characterize_is_seeds(c))
+        page_note(p, "The rule of the report of 2025-10-17 sums the four extents of a shape where it means their "
+                  "product, so that no window ever has more than one tile.");
 }
 
 /* The seed's 1 + 0.05 (tiles - 1), for its 17 tiles and for as many as there are fused operations. */

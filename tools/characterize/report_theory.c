@@ -45,8 +45,9 @@ static void table(struct page *p, const struct characterize *c)
     const struct rn_arch *a = &c->config.arch;
     struct part sum = { 0 };
     char name[48], begin[48], main[RN_NUMBER_CHARS], all[RN_NUMBER_CHARS], difference[RN_NUMBER_CHARS];
-    page_note(p, "The column without projections is the theory table of the report of 2025-10-17, which forgot the "
-                "1x1 convolutions on the shortcuts.");
+    if (characterize_is_seeds(c))
+        page_note(p, "The column without projections is the theory table of the report of 2025-10-17, which forgot the "
+                    "1x1 convolutions on the shortcuts.");
     page_table(p, head, RN_COUNT(head));
     theory_row(p, c, "conv1", "conv1", &sum);
     for (int i = 0; i < a->blocks; i++) {

@@ -11,12 +11,12 @@
 struct phase { const char *what, *claimed; double seconds, macs; int missing, after; };
 
 /* A group whose 3x3 convolution of C to K channels becomes a 3x3 one of each channel and a 1x1 of all, with what lies
- * between them written and read. */
+ * between them written and read.  One of groups stays: it is that step already, and the 1x1 would add to its work. */
 static void make_depthwise(struct rn_group *g, const struct rn_trace *t)
 {
     const struct rn_op *op = &t->op[g->op[0]];
     const struct rn_conv_shape *s = &op->conv;
-    if (op->kind != RN_OP_CONV || s->R != 3 || strncmp(op->name, "layer", 5)) return;
+    if (op->kind != RN_OP_CONV || s->R != 3 || s->groups > 1 || strncmp(op->name, "layer", 5)) return;
     const int64_t positions = (int64_t)s->P * s->Q, between = s->C * positions;
     const int64_t was = (int64_t)s->K * (s->C / s->groups) * 9, is = (int64_t)s->C * 9 + (int64_t)s->C * s->K;
     g->macs += (is - was) * positions;

@@ -39,17 +39,29 @@ static bool on_terminal(void)
     return isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
 }
 
+/* Beginning of the next line. */
+static const char *say_line(const char *before, const char *line)
+{
+    const int length = (int)strcspn(line, "\n");
+    fprintf(stderr, "%s%.*s\n", before, length, line);
+    return line + length + 1;
+}
+
+static void mention_notes(const char *program, const struct rn_dataset *set)
+{
+    for (const char *line = set->notes; line && *line;) {
+        fprintf(stderr, "%s: ", program);
+        line = say_line("", line);
+    }
+}
+
 static void mention(const char *program, const struct rn_dataset *set)
 {
     const char *line = set->skipped_list;
     if (!set->skipped) return;
     fprintf(stderr, "%s: cannot be used, and left out: %" PRId64 " file%s or folder%s\n", program, set->skipped,
             set->skipped == 1 ? "" : "s", set->skipped == 1 ? "" : "s");
-    for (int i = 0; i < LINES_SHOWN && line && *line; i++) {
-        const int length = (int)strcspn(line, "\n");
-        fprintf(stderr, "  %.*s\n", length, line);
-        line += length + 1;
-    }
+    for (int i = 0; i < LINES_SHOWN && line && *line; i++) line = say_line("  ", line);
     if (set->skipped > LINES_SHOWN) fprintf(stderr, "  and %" PRId64 " more\n", set->skipped - LINES_SHOWN);
 }
 
@@ -65,7 +77,10 @@ rn_status tool_data_open(struct rn_dataset **set, const char *spec, const struct
     }
     rn_status status = rn_dataset_open(set, spec, &all);
     if (line.drawn && line.moves) fputs("\r\033[K", stderr);
-    if (!status && !opt_switch(o, "quiet")) mention(o->program, *set);
+    if (!status && !opt_switch(o, "quiet")) {
+        mention(o->program, *set);
+        mention_notes(o->program, *set);
+    }
     return status;
 }
 

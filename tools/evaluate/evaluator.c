@@ -85,6 +85,19 @@ rn_status tool_evaluator_open(struct tool_evaluator *v, struct opt_set *o, const
 
 /* -- the images -------------------------------------------------------------------------------- */
 
+/* Side of the images of the training: the checkpoint's, else by its stem. */
+static int trained_side(const struct tool_evaluator *v)
+{
+    int64_t stored = rn_checkpoint_int(v->file, "image_size", 0);
+    if (stored >= 32 && stored <= 4096) return (int)stored;
+    return v->arch.stem == RN_STEM_CIFAR || v->arch.stem == RN_STEM_CIFAR_POOL ? 32 : 224;
+}
+
+int tool_evaluator_side(const struct tool_evaluator *v)
+{
+    return v->want.image_size ? v->want.image_size : trained_side(v);
+}
+
 /* Three numbers: the wish's, else the checkpoint's, else the data set's. */
 static void normalisation(double out[3], const struct tool_evaluator *v, const char *name, const double *wish,
                           const double *fallback)
@@ -155,6 +168,8 @@ static int wanted_size(const struct tool_evaluator *v, const char *spec)
     return size > 0 && size <= 4096 ? (int)size : 0;
 }
 
+#define MOST_RESIZE 8192
+
 /* A setting of the training, or `otherwise`. */
 static double trained_with(const struct tool_evaluator *v, const char *name, double otherwise)
 {
@@ -165,8 +180,11 @@ static double trained_with(const struct tool_evaluator *v, const char *name, dou
 
 int tool_evaluator_resize(const struct tool_evaluator *v)
 {
-    double side = trained_with(v, "val-resize-size", 0);
-    return side > 0 && side <= 8192 ? (int)side : 0;
+    const double trained = trained_with(v, "val-resize-size", 0);
+    const int64_t side = tool_evaluator_side(v), old = trained_side(v);
+    if (v->want.resize) return v->want.resize;
+    if (!(trained > 0 && trained <= MOST_RESIZE)) return 0;
+    return (int)RN_MIN(((int64_t)trained * side + old - 1) / old, MOST_RESIZE);
 }
 
 /* The division of a folder into training and validation images is that of the training. */
@@ -214,14 +232,6 @@ const struct rn_split *tool_evaluator_split(const struct tool_evaluator *v, cons
 }
 
 /* -- the net ----------------------------------------------------------------------------------- */
-
-int tool_evaluator_side(const struct tool_evaluator *v)
-{
-    if (v->want.image_size) return v->want.image_size;
-    int64_t stored = rn_checkpoint_int(v->file, "image_size", 0);
-    if (stored >= 32 && stored <= 4096) return (int)stored;
-    return v->arch.stem == RN_STEM_CIFAR || v->arch.stem == RN_STEM_CIFAR_POOL ? 32 : 224;
-}
 
 rn_status tool_evaluator_net(struct tool_evaluator *v, int image_size, int batch, size_t beside_bytes)
 {

@@ -25,6 +25,7 @@ struct tool_evaluate {
     const char *checkpoint;
     const char *arch, *stem;       /* insisted on */
     int classes, image_size, upsample;
+    int resize;                    /* the short side of a folder's pictures before their middle is cut out */
     const char *data;
     const char *split;             /* "train", "val" or "test"; NULL: "val".  Of a folder, only it and val are read */
     int64_t limit;                 /* the first so many images of any split */
@@ -70,7 +71,8 @@ rn_status tool_evaluator_use(struct tool_evaluator *v, struct rn_dataset *data);
 rn_status tool_evaluator_net(struct tool_evaluator *v, int image_size, int batch, size_t beside_bytes);
 /* Side of the images that the net is for: the flag's, the checkpoint's, else by its stem. */
 int tool_evaluator_side(const struct tool_evaluator *v);
-/* The short side that the training brought a folder's pictures to before it cut out their middle; 0: by the side. */
+/* The short side of a folder's pictures before their middle is cut out: the flag's, else the training's in the ratio
+ * of this side to the training's, rounded up; 0: by the side. */
 int tool_evaluator_resize(const struct tool_evaluator *v);
 /* The images called "train", "val" or "test"; the last two are the same where the data have one of them. */
 const struct rn_split *tool_evaluator_split(const struct tool_evaluator *v, const char *name);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "data/store.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* -- in ---------------------------------------------------------------------------------------- */
@@ -17,6 +18,7 @@ static int resize_side(const struct tool_evaluator *v, int side)
 {
     const char *data = rn_checkpoint_text(v->file, "data");
     const bool small = v->arch.stem == RN_STEM_CIFAR || v->arch.stem == RN_STEM_CIFAR_POOL;
+    if (v->want.resize) return v->want.resize;
     if (data ? strncmp(data, "folder:", 7) != 0 : small) return side;
     return RN_MAX(side, tool_evaluator_resize(v) ? tool_evaluator_resize(v) : rn_resize_side(side));
 }
@@ -32,7 +34,27 @@ static rn_status read_picture(uint8_t *pixels, int side, int resize, const char 
     return st ? rn_fail_in(st, path) : RN_OK;
 }
 
-rn_status tool_predict_read(struct tool_evaluator *v, const char *const *path, int count)
+/* Those that can be used, one after the other; the others are said, and leave the list. */
+static rn_status read_pictures(struct rn_dataset *d, const struct tool_evaluator *v, const char **path, int count)
+{
+    const int side = d->height, resize = resize_side(v, side);
+    const size_t bytes = 3 * (size_t)side * (size_t)side;
+    if (resize < side) return rn_fail(RN_EUSAGE, "a short side of %d is too small for crops of %d", resize, side);
+    for (int i = 0; i < count; i++) {
+        const rn_status st = read_picture(d->val.pixels + (size_t)d->val.count * bytes, side, resize, path[i]);
+        if (st == RN_EINPUT) {
+            fprintf(stderr, "%s: %s\n", v->o->program, rn_error());
+            rn_error_clear();
+        } else if (st) {
+            return st;
+        } else {
+            path[d->val.count++] = path[i];
+        }
+    }
+    return d->val.count ? RN_OK : rn_fail(RN_EINPUT, "none of the %d pictures can be used", count);
+}
+
+rn_status tool_predict_read(struct tool_evaluator *v, const char **path, int *count)
 {
     static const double mean[3] = { 0.485, 0.456, 0.406 }, std[3] = { 0.229, 0.224, 0.225 };
     const int side = tool_evaluator_side(v);
@@ -44,15 +66,14 @@ rn_status tool_predict_read(struct tool_evaluator *v, const char *const *path, i
     d->classes = v->arch.classes;
     memcpy(d->mean, mean, sizeof mean);
     memcpy(d->std, std, sizeof std);
-    d->val.count = count;
-    d->val.pixels = rn_alloc_array((size_t)count, bytes);
-    d->val.labels = rn_alloc_array((size_t)count, sizeof *d->val.labels);
+    d->val.pixels = rn_alloc_array((size_t)*count, bytes);
+    d->val.labels = rn_alloc_array((size_t)*count, sizeof *d->val.labels);
     d->spec = rn_strdup("pictures");
     d->name = rn_strdup("pictures");
-    d->test = d->val;
     rn_status st = d->val.pixels && d->val.labels && d->spec && d->name ? RN_OK : RN_ENOMEM;
-    for (int i = 0; !st && i < count; i++)
-        st = read_picture(d->val.pixels + (size_t)i * bytes, side, resize_side(v, side), path[i]);
+    if (!st) st = read_pictures(d, v, path, *count);
+    *count = (int)d->val.count;
+    d->test = d->val;
     if (!st) return tool_evaluator_use(v, d);
     rn_dataset_close(d);
     return st;

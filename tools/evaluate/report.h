@@ -71,6 +71,9 @@ void tool_size_text(struct rn_text *t, const struct tool_size *s);
 void tool_roc_csv(struct rn_text *t, const struct rn_leaning *ranked, int64_t count);
 /* Precision over recall, from the highest margin down. */
 void tool_pr_csv(struct rn_text *t, const struct rn_leaning *ranked, int64_t count);
+/* A line for each image of the split that e, with logits, is of, in file order: its path, or its place where it is in
+ * no file of its own, label, answer and the answer's probability; of two classes also the positive one's. */
+void tool_answers_csv(struct rn_text *t, const struct tool_evaluation *e, const struct rn_split *split);
 /* Of the positive class, at this margin. */
 double tool_probability(double margin);
 

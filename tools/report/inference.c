@@ -150,6 +150,13 @@ static void speed(struct report_page *p, const struct report_run *r)
 
 /* -- memory, methodology ----------------------------------------------------------------------- */
 
+/* Inference was timed on a GPU: bench.json says it, which need not be where the training ran. */
+static bool timed_on_gpu(const struct report_run *r)
+{
+    const char *backend = report_string(r->bench.root, "backend");
+    return backend && !strcmp(backend, "cuda");
+}
+
 static void memory(struct report_page *p, const struct report_run *r)
 {
     const struct rn_value *one = report_result(r, 0);
@@ -166,7 +173,8 @@ static void memory(struct report_page *p, const struct report_run *r)
     if (r->checkpoint)
         report_fields(p, "Checkpoint on Disk", "%s MB (%" PRId64 " bytes, with the state of the optimiser)",
                       rn_fixed_text(text, (double)r->checkpoint_bytes / RN_MB, 2), r->checkpoint_bytes);
-    report_field(p, "GPU Runtime Memory", "N/A (no GPU is used: the net lives in the arena below)", NULL);
+    report_field(p, "GPU Runtime Memory", timed_on_gpu(r) ? "the arena below (what the driver takes is not measured)"
+                 : "N/A (no GPU is used: the net lives in the arena below)", NULL);
     report_number(digits, &x, &r->bench, one, "host_growth_mb");
     if (isfinite(x)) report_fields(p, "CPU Runtime Memory", "%s MB (growth of the process from before the first call "
                                    "to after the last, batch %s)", digits,
@@ -199,8 +207,9 @@ static void methodology(struct report_page *p, const struct report_run *r)
     report_bullet(p, "Warm-up Passes: %s runs before benchmarking", report_number(text, &x, &r->bench, root, "warmup"));
     report_bullet(p, "Benchmark Runs: %s iterations per batch size", report_number(text, &x, &r->bench, root, "runs"));
     report_bullet(p, "Batch Sizes Tested: [%s]", list);
-    report_bullet(p, "Backend: resnet.c on the CPU, %s, %s, %s threads", report_string(one, "isa"),
-                  report_string(one, "numerics"), report_number(text, &x, &r->bench, one, "threads"));
+    report_bullet(p, "Backend: resnet.c on the %s, %s, %s, %s threads", timed_on_gpu(r) ? "GPU" : "CPU",
+                  report_string(one, "isa"), report_string(one, "numerics"),
+                  report_number(text, &x, &r->bench, one, "threads"));
     report_bullet(p, "Synchronization: a call ends when its logits are in the host's memory; wall clock");
     report_bullet(p, "Input: %s; weights of this net's shapes, whose values have no influence on time",
                   report_string(root, "input") ? report_string(root, "input") : "not said");
@@ -378,10 +387,20 @@ void report_answers(struct report_page *p, const struct report_run *r)
 
 /* -- the section ------------------------------------------------------------------------------- */
 
+/* "; the first 16 of 300 images", where a limit left some out. */
+static const char *first_of(char out[80], const struct rn_value *root)
+{
+    const struct rn_value *count = rn_dict_get(root, "count"), *all = rn_dict_get(root, "split_images");
+    out[0] = '\0';
+    if (count && all && count->kind == RN_INT && all->kind == RN_INT && count->integer < all->integer)
+        snprintf(out, 80, "; the first %" PRId64 " of %" PRId64 " images", count->integer, all->integer);
+    return out;
+}
+
 static void accuracy(struct report_page *p, const struct report_run *r)
 {
     char digits[REPORT_DIGITS], count[REPORT_DIGITS], correct[REPORT_DIGITS], text[RN_NUMBER_CHARS],
-        shown[RN_NUMBER_CHARS + 4];
+        shown[RN_NUMBER_CHARS + 4], part[80];
     const struct rn_value *root = r->evaluation.root;
     const struct rn_value *same = r->missed.root ? rn_dict_get(r->missed.root, "test_is_validation") : NULL;
     const bool validation = root && same && same->kind == RN_BOOLEAN && same->integer;
@@ -399,8 +418,9 @@ static void accuracy(struct report_page *p, const struct report_run *r)
     p->into = REPORT_ALL;
     report_number(count, &x, &r->evaluation, root, "count");
     report_number(correct, &x, &r->evaluation, root, "correct");
-    report_fields(p, "Test Images", "%s, of which %s right (split %s of %s%s)", count, correct,
+    report_fields(p, "Test Images", "%s, of which %s right (split %s of %s%s%s)", count, correct,
                   report_string(root, "split"), report_string(root, "data") ? report_string(root, "data") : "N/A",
+                  first_of(part, root),
                   validation ? "; these data have one set for validation and test, which also chose the epoch" : "");
     if (r->checkpoint)
         report_fields(p, "Weights Evaluated", "%s%s%s", strrchr(r->checkpoint, '/') + 1,

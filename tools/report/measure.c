@@ -72,18 +72,49 @@ static bool counts_to(const struct rn_value *dict, const char *key, int64_t numb
     return !v || v->kind != RN_INT || v->integer == number;
 }
 
-/* Whether bench.json is of this run's net, as far as it says. */
-static bool bench_fits(const struct report_run *r)
+/* Whether the user gave this flag, and it is one for measuring now. */
+static bool asked(const struct opt_set *o, const char *name)
+{
+    return opt_switch(o, "measure") && opt_given(o, name);
+}
+
+/* Whether the file has these batch sizes, the first that memory did not suffice for included. */
+static bool same_batches(const struct rn_value *root, const struct opt_set *o)
+{
+    const struct rn_value *results = rn_dict_get(root, "results"), *not_fitting = rn_dict_get(root, "not_fitting");
+    double size[BENCH_SIZES];
+    const size_t count = (size_t)opt_reals(o, "batch-sizes", size, BENCH_SIZES);
+    if (results->count > count) return false;
+    for (size_t i = 0; i < results->count; i++)
+        if (rn_dict_get(results->item[i], "batch")->integer != (int64_t)size[i]) return false;
+    if (results->count == count) return true;
+    return not_fitting && not_fitting->kind == RN_LIST && not_fitting->count == 1 &&
+           not_fitting->item[0]->kind == RN_DICT && rn_dict_get(not_fitting->item[0], "batch") &&
+           counts_to(not_fitting->item[0], "batch", (int64_t)size[results->count]);
+}
+
+/* Whether bench.json was measured as the flags that are given say. */
+static bool bench_as_asked(const struct rn_value *root, const struct opt_set *o)
+{
+    const struct rn_value *first = rn_dict_get(root, "results")->item[0];
+    return (!asked(o, "batch-sizes") || same_batches(root, o)) &&
+           (!asked(o, "warmup") || counts_to(root, "warmup", opt_int(o, "warmup"))) &&
+           (!asked(o, "runs") || counts_to(root, "runs", opt_int(o, "runs"))) &&
+           (!asked(o, "threads") || counts_to(first, "threads", opt_int(o, "threads")));
+}
+
+/* Whether bench.json is of this run's net, as far as it says, and what the flags ask for. */
+static bool bench_fits(const struct report_run *r, const struct opt_set *o)
 {
     const struct rn_value *root = r->bench.root;
-    if (!root) return false;
+    if (!root || !bench_as_asked(root, o)) return false;
     const struct rn_value *first = rn_dict_get(root, "results")->item[0];
     if (!r->layer) return true;
     return says(first, "mode", "infer") && says(first, "arch", r->net.arch.name) &&
-           says(first, "numerics", opt_text(&r->conf, "numerics")) &&
+           says(first, "numerics", opt_text(asked(o, "numerics") ? o : &r->conf, "numerics")) &&
            counts_to(first, "image_size", r->net.image_size) &&
            says(root, "stem", rn_stem_name(r->net.arch.stem)) &&
-           counts_to(root, "num_classes", r->net.arch.classes);
+           counts_to(root, "num_classes", r->net.arch.classes) && counts_to(root, "upsample", r->net.upsample);
 }
 
 /* ./bench's settings for this run's net. */
@@ -111,6 +142,7 @@ static rn_status sweep(struct report_run *r, struct opt_set *b, const struct opt
     struct bench_result result[BENCH_SIZES];
     double size[BENCH_SIZES];
     char number[RN_NUMBER_CHARS], why[400] = "";
+    struct bench_refused refused = { .batch = 0 };
     struct rn_text t = { 0 };
     int count = opt_reals(b, "batch-sizes", size, BENCH_SIZES), done = 0;
     rn_status st = RN_OK;
@@ -119,8 +151,12 @@ static rn_status sweep(struct report_run *r, struct opt_set *b, const struct opt
         st = bench_measure(&result[done], b, (int)size[done]);
     }
     if (st && !done) return st;
-    if (st) snprintf(why, sizeof why, "from batch %s on: %s", rn_number_text(number, size[done]), rn_error());
-    bench_add_json(&t, b, result, done, NULL, 0);
+    if (st) {
+        snprintf(why, sizeof why, "from batch %s on: %s", rn_number_text(number, size[done]), rn_error());
+        refused.batch = (int)size[done];
+        snprintf(refused.why, sizeof refused.why, "%s", rn_error());
+    }
+    bench_add_json(&t, b, result, done, &refused, st != RN_OK);
     st = keep(&r->bench, &t, r, "bench.json", o);
     snprintf(r->bench.why, sizeof r->bench.why, "%s", why);
     rn_text_free(&t);
@@ -280,12 +316,15 @@ static rn_status keep_roc(struct report_run *r, const struct tool_evaluation *e,
     return st;
 }
 
-static rn_status keep_evaluation(struct report_run *r, const struct tool_evaluation *e, const struct opt_set *o)
+/* What ./evaluate prints, and how many of the split's images there was to be. */
+static rn_status keep_evaluation(struct report_run *r, const struct tool_evaluation *e,
+                                 const struct tool_evaluator *v, const struct opt_set *o)
 {
     struct rn_text t = { 0 };
     rn_text_add(&t, "{\n");
     tool_evaluation_json(&t, e);
-    rn_text_add(&t, "\n}\n");
+    rn_text_add(&t, ",\n  \"limit\": %" PRId64 ",\n  \"split_images\": %" PRId64 "\n}\n", v->want.limit,
+                tool_evaluator_split(v, "test")->count);
     rn_status st = keep(&r->evaluation, &t, r, "evaluation.json", o);
     rn_text_free(&t);
     return st ? st : report_check_evaluation(&r->evaluation);
@@ -297,16 +336,34 @@ static bool of_best(const struct report_json *j, const struct report_run *r)
     return j->root && (!*r->best_hash || says(j->root, "weights_hash", r->best_hash));
 }
 
+/* Whether evaluation.json is of the images and the arithmetic that the flags ask for. */
+static bool answers_as_asked(const struct report_run *r, const struct opt_set *o)
+{
+    const struct rn_value *root = r->evaluation.root;
+    const char *key = rn_dict_get(root, "limit") ? "limit" : "count";
+    return (!asked(o, "limit") || counts_to(root, key, opt_int(o, "limit"))) &&
+           (!asked(o, "data") || says(root, "data", opt_text(o, "data"))) &&
+           (!asked(o, "numerics") || says(root, "numerics", opt_text(o, "numerics")));
+}
+
+/* As many images as evaluation.json says it is of, where that stays. */
+static int64_t limit_of(const struct report_run *r, const struct opt_set *o, bool keep_figures)
+{
+    const struct rn_value *v = keep_figures ? rn_dict_get(r->evaluation.root, "limit") : NULL;
+    return v && v->kind == RN_INT && v->integer >= 0 ? v->integer : opt_int(o, "limit");
+}
+
 static rn_status evaluate(struct report_run *r, struct opt_set *o, bool keep_figures)
 {
     struct tool_evaluator v = { 0 };
     struct tool_evaluation e = { 0 };
     const struct tool_evaluate want = { .checkpoint = r->checkpoint, .data = opt_text(o, "data"), .split = "test",
-                                        .limit = opt_int(o, "limit"), .workers = 1, .logits = true, .resamples = 1000 };
+                                        .limit = limit_of(r, o, keep_figures), .workers = 1, .logits = true,
+                                        .resamples = 1000 };
     rn_status st = tool_evaluator_open(&v, o, &want);
     if (!st) st = tool_evaluator_data(&v);
     if (!st) st = tool_evaluator_run(&e, &v);
-    if (!st && !keep_figures) st = keep_evaluation(r, &e, o);
+    if (!st && !keep_figures) st = keep_evaluation(r, &e, &v, o);
     if (!st) st = keep_roc(r, &e, o);
     if (!st) st = keep_missed(r, &e, &v, o);
     tool_evaluation_free(&e);
@@ -316,7 +373,7 @@ static rn_status evaluate(struct report_run *r, struct opt_set *o, bool keep_fig
 
 static void measure_answers(struct report_run *r, struct opt_set *o)
 {
-    const bool figures = of_best(&r->evaluation, r);
+    const bool figures = of_best(&r->evaluation, r) && answers_as_asked(r, o);
     const struct rn_value *names = figures ? rn_dict_get(r->evaluation.root, "classes") : NULL;
     if (figures && of_best(&r->missed, r) && (names->count != 2 || r->roc_points)) return;
     say(o, "%s: evaluating %s on the test images", r->name, r->checkpoint ? r->checkpoint : "nothing");
@@ -350,7 +407,7 @@ static void measure_one(struct report_run *r, struct opt_set *o)
     if (opt_switch(o, "measure")) {
         measure_answers(r, o);
     } else {
-        leave_out(&r->bench, r, bench_fits(r));
+        leave_out(&r->bench, r, bench_fits(r, o));
         leave_out(&r->evaluation, r, of_best(&r->evaluation, r));
         leave_out(&r->missed, r, of_best(&r->missed, r));
     }
@@ -362,6 +419,6 @@ static void measure_one(struct report_run *r, struct opt_set *o)
 void report_measure(struct report_run *r, int runs, struct opt_set *o)
 {
     for (int i = 0; i < runs; i++)
-        if (opt_switch(o, "measure") && !bench_fits(&r[i])) measure_speed(&r[i], o);
+        if (opt_switch(o, "measure") && !bench_fits(&r[i], o)) measure_speed(&r[i], o);
     for (int i = 0; i < runs; i++) measure_one(&r[i], o);
 }

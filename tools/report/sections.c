@@ -88,19 +88,32 @@ static void compiler_field(struct report_page *p, const struct report_run *r)
     else report_field(p, "Compiler", "N/A (the checkpoint says it, and was not read)", NULL);
 }
 
+/* Where the training ran: summary.json says it, or else args.conf. */
+static void device_fields(struct report_page *p, const struct report_run *r)
+{
+    const char *isa = report_string(r->summary.root, "isa"), *backend = report_string(r->summary.root, "backend");
+    char cpu[160];
+    if (!backend) backend = conf(r, "backend");
+    if (!strcmp(backend, "cuda")) {
+        report_fields(p, "CUDA Version", "N/A (the run's files do not say)");
+        report_fields(p, "Device", "GPU by the backend cuda, %s; numerics %s; host %s, %s threads", isa ? isa : "N/A",
+                      conf(r, "numerics"), cpu_name(cpu), conf(r, "threads"));
+        return;
+    }
+    report_fields(p, "CUDA Version", "N/A (no GPU is used)");
+    report_fields(p, "Device", "CPU, %s; instruction set %s, numerics %s, %s threads", cpu_name(cpu),
+                  isa ? isa : "N/A", conf(r, "numerics"), conf(r, "threads"));
+}
+
 static void metadata(struct report_page *p, const struct report_run *r)
 {
-    char cpu[160];
     const char *hash = report_string(r->summary.root, "weights_hash");
     report_section(p, 1, report_titles[0]);
     report_field(p, "Experiment Name", r->name, NULL);
     report_field(p, "Timestamp", r->when, NULL);
     report_field(p, "resnet.c Version", RN_VERSION, NULL);
     compiler_field(p, r);
-    report_fields(p, "CUDA Version", "N/A (no GPU is used)");
-    report_fields(p, "Device", "CPU, %s; instruction set %s, numerics %s, %s threads", cpu_name(cpu),
-                  report_string(r->summary.root, "isa") ? report_string(r->summary.root, "isa") : "N/A",
-                  conf(r, "numerics"), conf(r, "threads"));
+    device_fields(p, r);
     report_field(p, "Random Seed", conf(r, "seed"), NULL);
     report_fields(p, "Reproducibility Notes", "the same settings give the same bits for any number of threads, "
                   "instruction set, compiler and machine; ./train --verify-run %s replays the first steps", r->folder);
@@ -194,7 +207,8 @@ static const char *augmentations(char out[400], const char *list)
 {
     static const char *const known[][2] = {
         { "crop", "RandomCrop" }, { "rrc", "RandomResizedCrop" }, { "flip", "RandomHorizontalFlip" },
-        { "altflip", "alternating horizontal flip" }, { "jitter", "ColorJitter" }, { "rotate", "RandomRotation" },
+        { "altflip", "alternating horizontal flip" }, { "vflip", "RandomVerticalFlip" },
+        { "jitter", "ColorJitter" }, { "rotate", "RandomRotation" },
         { "affine", "RandomAffine" }, { "erase", "RandomErasing" }, { "none", "none" },
     };
     size_t at = 0;

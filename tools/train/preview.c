@@ -96,6 +96,13 @@ static void describe(struct rn_text *legend, const struct sheet *s, const struct
     }
 }
 
+rn_status tool_preview_check(const char *path)
+{
+    const size_t length = path ? strlen(path) : 0;
+    if (!path || (length > 4 && !strcmp(path + length - 4, ".png"))) return RN_OK;
+    return rn_fail(RN_EUSAGE, "--preview %s: the sheet is a PNG, and its name ends in .png", path);
+}
+
 rn_status tool_preview(struct rn_text *legend, const struct rn_train_config *config, const char *path)
 {
     struct rn_loader_config from = rn_train_loader(config);
