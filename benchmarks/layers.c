@@ -11,6 +11,7 @@
 
 #include "analyze/analyze.h"
 #include "base/mem.h"
+#include "base/quantile.h"
 #include "base/random.h"
 #include "net/graph.h"
 #include "observe/observe.h"
@@ -124,18 +125,6 @@ static void call(int pass, const struct operands *x, const struct tool_device *d
     d->ops->run(d->dev, pass_body, &c);
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int count)
-{
-    qsort(v, (size_t)count, sizeof *v, compare);
-    return v[count / 2];
-}
-
 /* The sides take turns; ms[side][runs] is room for their times. */
 static void time_pass(struct layer *l, int pass, const struct operands *x, const struct tool_device *d,
                       int sides, double *ms[SIDES], int runs)
@@ -146,7 +135,7 @@ static void time_pass(struct layer *l, int pass, const struct operands *x, const
             call(pass, &x[side], &d[side], &l->shape);
             if (i >= 0) ms[side][i] = 1e3 * (rn_seconds() - begin);
         }
-    for (int side = 0; side < sides; side++) l->ms[side][pass] = median(ms[side], runs);
+    for (int side = 0; side < sides; side++) l->ms[side][pass] = rn_median(ms[side], runs);
 }
 
 /* d: of each side; the second may be missing. */

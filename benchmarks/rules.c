@@ -35,14 +35,15 @@ void free_weights(const struct rn_cpu *cpu, float *dweights, const float *src, c
 #undef rn_conv_weights
 #undef rn_conv_weights_workspace
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/quantile.h"
 #include "base/random.h"
 #include "net/graph.h"
 #include "tools/cli/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -62,25 +63,6 @@ static void fill(float *v, size_t count, uint32_t index)
 {
     struct rn_random r = rn_random(42, RN_RANDOM_TEST, index, 0);
     for (size_t i = 0; i < count; i++) v[i] = (float)(2 * rn_random_uniform(&r) - 1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int count)
-{
-    qsort(v, (size_t)count, sizeof *v, compare);
-    return v[count / 2];
 }
 
 /* -- weight gradients ----------------------------------------------------------------------------- */
@@ -148,11 +130,11 @@ static rn_status time_gradient(double ms[WAYS], const struct device *d, const st
     }
     for (int i = -1; i < runs && !status; i++) /* the first round is not counted */
         for (int way = 0; way < WAYS; way++) {
-            double begin = now();
+            double begin = 1e3 * rn_seconds();
             run_gradient(&g, way);
-            if (i >= 0) times[way * runs + i] = now() - begin;
+            if (i >= 0) times[way * runs + i] = 1e3 * rn_seconds() - begin;
         }
-    for (int way = 0; way < WAYS && !status; way++) ms[way] = median(times + way * runs, runs);
+    for (int way = 0; way < WAYS && !status; way++) ms[way] = rn_median(times + way * runs, runs);
     rn_free(times);
     rn_free(g.src);
     rn_free(g.ddst);
@@ -229,16 +211,16 @@ static rn_status time_sums(double ms[2][2], const struct device *d, const struct
     struct sums j = { NULL, x, sums, sums + (size_t)s.C * threads, s.N * s.H * s.W, s.C, d->threads };
     for (int i = 0; i < repeats && !status; i++)
         for (int way = 0; way < 4; way++) {
-            double begin = now();
+            double begin = 1e3 * rn_seconds();
             j.g = way & 2 ? g : NULL;
             if (way & 1) run_float(&j);
             else if (way & 2) rn_bn_backward_sums(cpu, &r, g, x, &(struct rn_bn_mask){ 0 });
             else rn_bn_sums(cpu, &r, x);
             if (!(way & 1)) rn_bn_tree(cpu, &r);
-            times[way * repeats + i] = now() - begin;
+            times[way * repeats + i] = 1e3 * rn_seconds() - begin;
         }
     for (int way = 0; way < 4 && !status; way++)
-        ms[way >> 1][way & 1] = median(times + way * repeats, repeats) * shape->N / s.N;
+        ms[way >> 1][way & 1] = rn_median(times + way * repeats, repeats) * shape->N / s.N;
     rn_free(times);
     rn_free(x);
     rn_free(sums);

@@ -160,7 +160,7 @@ for kind in asan ubsan; do
     run $MAKE -j"$JOBS" BUILD=$kind all tests
     if [ $status != 0 ]; then fail "$kind" "does not build: $(why)"; continue; fi
     scripts=
-    late "$kind: cli.sh, bits.sh" && scripts=programs
+    late "$kind: shell tests" && scripts=programs
     LIMIT=7200
     run env TEST_SECONDS=3600 LIMIT=600 sh tests/run.sh build/$kind build/$kind/bin $scripts
     LIMIT=900

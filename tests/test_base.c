@@ -456,6 +456,19 @@ static void test_selfcheck_sees_flushing(void)
 #endif
 }
 
+/* The first cause stands behind every later message, once in each. It cannot be taken back: the last test. */
+static void test_cause(void)
+{
+    CHECK(!rn_fail_cause());
+    rn_fail_because("the device is lost");
+    rn_fail_because("so is everything after it");
+    CHECK(rn_fail(RN_EFAIL, "step %d", 3) == RN_EFAIL);
+    CHECK(!strcmp(rn_error(), "step 3; the device is lost"));
+    rn_fail_in(RN_EFAIL, "train");
+    CHECK(!strcmp(rn_error(), "train: step 3; the device is lost"));
+    CHECK(rn_fail_cause() && !strcmp(rn_fail_cause(), "the device is lost"));
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
@@ -469,7 +482,7 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_nested_is_serial), RN_TEST_ROW(test_every_worker),
         RN_TEST_ROW(test_mode_of_workers), RN_TEST_ROW(test_mode_enter_leave),
         RN_TEST_ROW(test_selfcheck), RN_TEST_ROW(test_selfcheck_sees_rounding),
-        RN_TEST_ROW(test_selfcheck_sees_flushing),
+        RN_TEST_ROW(test_selfcheck_sees_flushing), RN_TEST_ROW(test_cause),
     };
     return rn_test_main("test_base", rows, RN_COUNT(rows), argc, argv);
 }

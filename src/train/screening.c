@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/mem.h"
+#include "base/quantile.h"
 #include "base/random.h"
 #include "base/threads.h"
 
@@ -184,29 +185,15 @@ static void resample(void *arg, int64_t i, int worker)
     for (int k = 0; k < RN_FIGURES; k++) b->figure[(size_t)k * (size_t)b->resamples + (size_t)i] = figure[k];
 }
 
-static int rising(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Linear between the two sorted values around it. */
-static double percentile(const double *sorted, int count, double percent)
-{
-    double at = percent / 100 * (count - 1), below = floor(at);
-    int i = (int)below;
-    return i + 1 < count ? sorted[i] + (at - below) * (sorted[i + 1] - sorted[i]) : sorted[i];
-}
-
 /* Sorts the values that there are; NaN where there are none. */
 static void interval(double *low, double *high, double *value, int count)
 {
     int known = 0;
     for (int i = 0; i < count; i++)
         if (value[i] == value[i]) value[known++] = value[i];
-    qsort(value, (size_t)known, sizeof *value, rising);
-    *low = known ? percentile(value, known, 2.5) : (double)NAN;
-    *high = known ? percentile(value, known, 97.5) : (double)NAN;
+    rn_sort(value, known);
+    *low = known ? rn_quantile(value, known, 0.025) : (double)NAN;
+    *high = known ? rn_quantile(value, known, 0.975) : (double)NAN;
 }
 
 static void resample_all(struct rn_bootstrap *out, struct bootstrap *b, int threads)

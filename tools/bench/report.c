@@ -4,29 +4,15 @@
 #include "tools/bench/report.h"
 
 #include "base/file.h"
+#include "base/quantile.h"
 #include "tools/cli/files.h"
 #include "tools/plot/plot.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* -- statistics ----------------------------------------------------------------------------------- */
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Quantile of sorted times, linear between neighbours. */
-static double quantile(const double *sorted, int count, double q)
-{
-    double place = q * (count - 1);
-    int i = (int)place;
-    return i + 1 >= count ? sorted[count - 1] : sorted[i] + (place - i) * (sorted[i + 1] - sorted[i]);
-}
 
 static int bar(const struct bench_result *r, double time)
 {
@@ -37,15 +23,15 @@ static int bar(const struct bench_result *r, double time)
 void bench_summarise(struct bench_result *r, double *times, int count)
 {
     double sum = 0, squares = 0;
-    qsort(times, (size_t)count, sizeof *times, compare);
+    rn_sort(times, count);
     for (int i = 0; i < count; i++) sum += times[i];
     r->mean = sum / count;
     for (int i = 0; i < count; i++) squares += (times[i] - r->mean) * (times[i] - r->mean);
     r->std = count > 1 ? sqrt(squares / (count - 1)) : 0;
-    r->median = quantile(times, count, 0.5);
-    r->p90 = quantile(times, count, 0.9);
-    r->p95 = quantile(times, count, 0.95);
-    r->p99 = quantile(times, count, 0.99);
+    r->median = rn_quantile(times, count, 0.5);
+    r->p90 = rn_quantile(times, count, 0.9);
+    r->p95 = rn_quantile(times, count, 0.95);
+    r->p99 = rn_quantile(times, count, 0.99);
     r->min = times[0];
     r->max = times[count - 1];
     memset(r->histogram, 0, sizeof r->histogram);
