@@ -81,7 +81,7 @@ static void check_net(const struct rn_net_config *config, int relu, int add_relu
     int patterns;
     const struct rn_pattern *p = rn_patterns_fused(false, &patterns);
     CHECK_OK(rn_trace_build(&t, config));
-    CHECK_OK(rn_match(&m, &t, p, patterns));
+    CHECK_OK(rn_match(&m, &t, p, patterns, NULL));
     CHECK(count_of(&m, p, patterns, "conv_bn_relu") == relu);
     CHECK(count_of(&m, p, patterns, "conv_bn_add_relu") == add_relu);
     CHECK(count_of(&m, p, patterns, "conv_bn") == plain);
@@ -95,7 +95,7 @@ static void check_net(const struct rn_net_config *config, int relu, int add_relu
     const struct counting folded = calls_of(config, false, true);
     rn_trace_fold(&t);
     p = rn_patterns_fused(true, &patterns);
-    CHECK_OK(rn_match(&m, &t, p, patterns));
+    CHECK_OK(rn_match(&m, &t, p, patterns, NULL));
     CHECK(count_of(&m, p, patterns, "conv_relu") == folded.calls_bias[RN_POST_RELU]);
     CHECK(count_of(&m, p, patterns, "conv_add_relu") == folded.calls_bias[RN_POST_ADD_RELU]);
     CHECK(count_of(&m, p, patterns, "conv") == folded.calls_bias[RN_POST_NONE]);
@@ -130,17 +130,22 @@ static void test_saved(void)
     int64_t saved;
     const struct rn_pattern *p = rn_patterns_fused(false, &patterns);
     CHECK_OK(rn_trace_build(&t, &c));
-    CHECK_OK(rn_match(&m, &t, p, patterns));
+    CHECK_OK(rn_match(&m, &t, p, patterns, NULL));
     CHECK(m.row[0].saved == 2 * 2 * 4 * 802816 && m.row[0].length == 3); /* conv1: its output and the norm's */
     rn_matches_of(&m, find(p, patterns, "conv_bn_add_relu"), &saved);
     CHECK(saved == 3 * 2 * 4 * 752640);
     rn_matches_of(&m, find(p, patterns, "conv_bn"), &saved);
     CHECK(saved == 2 * 4 * (100352 + 50176 + 25088));
-    rn_matches_free(&m);
     p = rn_patterns_candidates(&patterns);
-    CHECK_OK(rn_match(&m, &t, p, patterns));
-    CHECK(m.rows == 2 && count_of(&m, p, patterns, "head") == 1 && count_of(&m, p, patterns, "stem_pool") == 1);
-    CHECK(m.row[1].saved == 2 * 4 * 512 && m.row[0].saved == 3 * 2 * 4 * 802816);
+    struct rn_matches more;
+    CHECK_OK(rn_match(&more, &t, p, patterns, NULL));
+    CHECK(more.rows == 2 && count_of(&more, p, patterns, "head") == 1 &&
+          count_of(&more, p, patterns, "stem_pool") == 1);
+    CHECK(more.row[1].saved == 2 * 4 * 512 && more.row[0].saved == 3 * 2 * 4 * 802816);
+    rn_matches_free(&more);
+    CHECK_OK(rn_match(&more, &t, p, patterns, &m)); /* of the stem's three tensors the executor keeps two already */
+    CHECK(more.row[1].saved == 2 * 4 * 512 && more.row[0].saved == 2 * 4 * 802816);
+    rn_matches_free(&more);
     rn_matches_free(&m);
     rn_trace_free(&t);
 }
@@ -153,7 +158,7 @@ static int matches_of_text(const char *text)
     struct rn_matches m;
     CHECK_OK(rn_trace_build(&t, &c));
     CHECK_OK(rn_patterns_parse(&p, text, strlen(text), "x.txt"));
-    CHECK_OK(rn_match(&m, &t, p.row, p.rows));
+    CHECK_OK(rn_match(&m, &t, p.row, p.rows, NULL));
     const int rows = m.rows;
     rn_matches_free(&m);
     rn_patterns_free(&p);
@@ -179,7 +184,8 @@ static void refused(const char *text, const char *where, const char *what)
 
 static void test_refusals(void)
 {
-    refused("", "x.txt: ", "no pattern");
+    refused("", "x.txt:1:1: ", "no pattern");
+    refused("# nothing\n", "x.txt:1:1: ", "no pattern");
     refused("a conv2d", "x.txt:1:3: ", "a = should be");
     refused("\n\n  = conv2d", "x.txt:3:3: ", "a name");
     refused("a = ", "x.txt:1:5: ", "the line ends where an operation");
@@ -190,6 +196,17 @@ static void test_refusals(void)
     refused("a = relu relu relu relu relu relu relu relu relu", "x.txt:1:45: ", "more than 8");
     refused("a = conv2d \x01", "x.txt:1:12: ", "\\x01");
     refused("a = wurst", "x.txt:1:5: ", "they are conv2d");
+    refused("a = relu|softmax", "x.txt:1:10: ", "no operation is called \"softmax\"");
+    refused("a = input relu", "x.txt:1:5: ", "no operation is called \"input\"");
+    /* 48 characters, where 47 and a zero fit; and a kind longer than any word */
+    refused("\n  a23456789b123456789c123456789d123456789e12345678 = relu", "x.txt:2:3: ", "48 characters");
+    refused("a = relu a23456789b123456789c123456789d123456789e123456789f123456789g1234", "x.txt:1:10: ",
+            "64 characters");
+    struct rn_patterns p;
+    const char *longest = "a23456789b123456789c123456789d123456789e1234567 = relu";
+    CHECK_OK(rn_patterns_parse(&p, longest, strlen(longest), "x.txt"));
+    CHECK(p.rows == 1 && strlen(p.row[0].name) == 47);
+    rn_patterns_free(&p);
 }
 
 /* -- memory ---------------------------------------------------------------------------------------- */
@@ -299,11 +316,30 @@ static void test_peak(void)
     counting_ops.close(dev);
 }
 
+/* Under bf16 a value of a tensor is 2 bytes, but for the logits. */
+static void test_elements(void)
+{
+    const struct rn_device_options o = { .threads = 1, .numerics = "bf16" };
+    const struct rn_net_config c = config_of("resnet18", RN_STEM_IMAGENET, 1000, 224, 1);
+    const struct rn_ops *ops;
+    struct rn_trace t;
+    struct rn_memory m;
+    void *dev;
+    CHECK_OK(rn_backend_find(&ops, "cpu", "bf16"));
+    CHECK_OK(ops->open(&dev, &o));
+    CHECK_OK(rn_trace_build(&t, &c));
+    CHECK_OK(rn_memory_of(&m, &t, &c, 1, ops, dev));
+    CHECK(m.element == 2 && m.input == 2 * 150528 && m.weights == 4 * 11689512);
+    CHECK(m.activations == 2 * (2 * 2483712 + 2308096 + 752640 + 200704 + 512) + 4 * 1000);
+    rn_trace_free(&t);
+    ops->close(dev);
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_fused), RN_TEST_ROW(test_saved), RN_TEST_ROW(test_user_patterns), RN_TEST_ROW(test_refusals),
-        RN_TEST_ROW(test_memory), RN_TEST_ROW(test_arena), RN_TEST_ROW(test_peak),
+        RN_TEST_ROW(test_memory), RN_TEST_ROW(test_arena), RN_TEST_ROW(test_peak), RN_TEST_ROW(test_elements),
     };
     return rn_test_main("test_characterize_patterns", rows, RN_COUNT(rows), argc, argv);
 }

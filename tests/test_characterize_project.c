@@ -124,6 +124,40 @@ static void test_hardware(void)
     refused("name = x\nutilisation = 1.5", "more than all");
     refused("name = x\nbandwidth = 1e-300", "not between 1e-30 and 1e30");
     refused("name = x\nbandwidth = 1e31", "not between 1e-30 and 1e30");
+    refused("name = x\nthreads = 1.5", "x.conf:2: threads: 1.5 is not a number of threads, 1 to 1024");
+    refused("name = x\nthreads = 1025", "not a number of threads");
+    refused("name = x\nisa = avx2\nisa = avx2", "x.conf:3: isa stands there twice");
+    refused("name = x\nnumeric = fp32", "did you mean numerics");
+    refused("name = x\nisa = an instruction set", "longer than 15 bytes");
+    const struct rn_hardware m = hardware_of("name = x\nthreads = 4\nisa = avx512\nnumerics = fp32\n");
+    CHECK(m.value[RN_HW_THREADS] == 4 && !strcmp(m.isa, "avx512") && !strcmp(m.numerics, "fp32"));
+    CHECK(!h.known[RN_HW_THREADS] && !*h.isa && !*h.numerics);
+}
+
+/* Every file that is delivered reads, says where its numbers are from, and projects what it has a peak for. */
+static void test_delivered(void)
+{
+    static const struct { const char *path; enum rn_precision precision; bool joules; } row[] = {
+        { "tools/hw/nvidia-a100-sxm.conf", RN_FP32, true }, { "tools/hw/nvidia-h100-sxm.conf", RN_BF16_TENSOR, false },
+        { "tools/hw/nvidia-t4.conf", RN_INT8, true }, { "tools/hw/tpu-v1.conf", RN_INT8, false },
+        { "tools/hw/tpu-v4.conf", RN_BF16_TENSOR, true }, { "tools/hw/xeon-e5-2699-v3.conf", RN_FP32, false },
+    };
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    struct rn_groups g;
+    CHECK_OK(rn_groups_build(&g, &t));
+    for (size_t i = 0; i < RN_COUNT(row); i++) {
+        struct rn_hardware h;
+        struct rn_projection p;
+        CHECK_OK(rn_hardware_read(&h, row[i].path));
+        CHECK_OK(rn_project(&p, &g, &h, row[i].precision, 1));
+        CHECK_MSG(*h.source && p.missing_seconds < 0 && p.seconds > 0, "%s", row[i].path);
+        CHECK_MSG((p.missing_joules < 0) == row[i].joules, "%s: joules need %d", row[i].path, p.missing_joules);
+        CHECK_MSG(row[i].joules || p.missing_joules == RN_HW_ENERGY_BYTE, "%s: joules need %d", row[i].path,
+                  p.missing_joules);
+        rn_projection_free(&p);
+    }
+    rn_groups_free(&g);
+    rn_trace_free(&t);
 }
 
 /* Keys by their names: the table in hardware.c follows the enumeration. */
@@ -138,6 +172,7 @@ static void test_keys(void)
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_RESULTS), "result_bandwidth"));
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_ENERGY_BYTE), "energy_per_byte"));
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_WAVEFRONT), "wavefront"));
+    CHECK(!strcmp(rn_hardware_key_name(RN_HW_THREADS), "threads"));
     CHECK(!strcmp(rn_hardware_key_name(RN_HW_SEED_WAVEFRONT), "seed_wavefront_bytes"));
 }
 
@@ -306,6 +341,76 @@ static void test_tiles_of_groups(void)
     rn_trace_free(&t);
 }
 
+/* A level that its file names, by both rules; ours over the fused operations, the seed's over its windows. */
+static void check_level(const struct rn_tile_net *n, const struct rn_tile_level *level, int64_t tiles, int cut,
+                        int64_t extents)
+{
+    const struct rn_tile_sum ours = rn_tile_all(n, RN_TILES_OURS, level), seed = rn_tile_all(n, RN_TILES_SEED, level);
+    CHECK_MSG(ours.rows == 23 && ours.all.tiles == tiles && ours.split == cut, "%s: %" PRId64 " tiles, %d cut",
+              level->name, ours.all.tiles, ours.split);
+    CHECK(ours.all.working_set == 9746432 && ours.all.traffic == 72595008);
+    CHECK((rn_tile_overhead(RN_TILES_OURS, &ours.all) > 1) == (ours.all.tiled_traffic > ours.all.traffic));
+    CHECK(seed.rows == 17 && seed.all.tiles == 17 && seed.split == 0 && seed.all.working_set == extents);
+    CHECK(fabs(rn_tile_overhead(RN_TILES_SEED, &seed.all) - 1.8) <= 1e-15); /* its text: 1 + 0.05 (17 - 1) */
+    int64_t sum = 0;
+    for (int i = 0; i < rn_tile_rows(n, RN_TILES_OURS); i++) sum += rn_tile_row(n, RN_TILES_OURS, level, i).tiles;
+    CHECK(sum == tiles && !strcmp(n->trace->op[rn_tile_first(n, RN_TILES_OURS, 1)].name, "maxpool"));
+    CHECK(!strcmp(n->trace->op[rn_tile_first(n, RN_TILES_SEED, 1)].name, "layer1_0_conv1"));
+}
+
+/* The four memories of the seed's report, each under both rules. */
+static void test_levels(void)
+{
+    static const struct { const char *path, *level; int64_t tiles; int cut; int64_t extents; } row[] = {
+        { "tools/hw/cpu.conf", "l2", 950, 22, 3 * 2108 }, { "tools/hw/gpu.conf", "shared", 15054, 23, 2108 },
+        { "tools/hw/tpu.conf", "buffer", 23, 0, 2108 }, { "tools/hw/kpu.conf", "wavefront", 23, 0, 2108 },
+    };
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    struct rn_groups g;
+    struct rn_seed s;
+    CHECK_OK(rn_groups_build(&g, &t));
+    CHECK_OK(rn_seed_build(&s, &t));
+    for (size_t i = 0; i < RN_COUNT(row); i++) {
+        struct rn_hardware h;
+        struct rn_tile_level level[RN_TILE_LEVELS];
+        CHECK_OK(rn_hardware_read(&h, row[i].path));
+        const struct rn_tile_net n = { &t, &g, &s, &h, 4 };
+        CHECK(rn_tile_levels(level, &h) == 1 && !strcmp(level[0].name, row[i].level));
+        check_level(&n, &level[0], row[i].tiles, row[i].cut, row[i].extents);
+    }
+    rn_seed_free(&s);
+    rn_groups_free(&g);
+    rn_trace_free(&t);
+}
+
+/* Levels innermost first; what does not fit at all; a window of two wavefronts; the seed's tiles when they do count. */
+static void test_level_limits(void)
+{
+    struct rn_trace t = trace_of("resnet18", RN_STEM_IMAGENET, 224);
+    struct rn_groups g;
+    struct rn_seed s;
+    struct rn_tile_level level[RN_TILE_LEVELS];
+    const struct rn_hardware h = hardware_of("name=x\ncapacity_l3=1e8\ncapacity_l1=64\nwavefront=1\n"
+                                             "seed_wavefront_bytes=12544\n");
+    const struct rn_tile_net n = { &t, &g, &s, &h, 4 };
+    CHECK_OK(rn_groups_build(&g, &t));
+    CHECK_OK(rn_seed_build(&s, &t));
+    CHECK(rn_tile_levels(level, &h) == 3 && !strcmp(level[0].name, "l1") && !strcmp(level[1].name, "l3") &&
+          !strcmp(level[2].name, "wavefront") && level[2].capacity == 0);
+    struct rn_tile_sum sum = rn_tile_all(&n, RN_TILES_OURS, &level[0]);
+    CHECK(sum.all.tiles == 0 && rn_tile_overhead(RN_TILES_OURS, &sum.all) == 0);
+    const struct rn_tiling first = rn_tile_row(&n, RN_TILES_SEED, &level[0], 0); /* 4 (1 + 64 + 112 + 112) bytes */
+    CHECK(first.working_set == 1156 && first.tiles == 18);
+    CHECK(fabs(rn_tile_overhead(RN_TILES_SEED, &first) - 1.85) <= 1e-15);
+    sum = rn_tile_all(&n, RN_TILES_SEED, &level[2]); /* 4 * 56 * 56 is just not within 12,544 */
+    CHECK(sum.all.tiles == 17 + 5 && sum.split == 5);
+    const struct rn_hardware none = hardware_of("name=x\nbandwidth=1\nwavefront=0\n");
+    CHECK(rn_tile_levels(level, &none) == 0);
+    rn_seed_free(&s);
+    rn_groups_free(&g);
+    rn_trace_free(&t);
+}
+
 /* Every allocation may fail, and nothing stays behind. */
 static void test_memory_runs_out(void)
 {
@@ -330,7 +435,8 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_seed), RN_TEST_ROW(test_seeds_machines), RN_TEST_ROW(test_conventions),
         RN_TEST_ROW(test_hardware), RN_TEST_ROW(test_keys), RN_TEST_ROW(test_loops),
         RN_TEST_ROW(test_groups), RN_TEST_ROW(test_roofline),
-        RN_TEST_ROW(test_tiles), RN_TEST_ROW(test_tiles_of_groups), RN_TEST_ROW(test_memory_runs_out),
+        RN_TEST_ROW(test_delivered), RN_TEST_ROW(test_tiles), RN_TEST_ROW(test_tiles_of_groups),
+        RN_TEST_ROW(test_levels), RN_TEST_ROW(test_level_limits), RN_TEST_ROW(test_memory_runs_out),
     };
     return rn_test_main("test_characterize_project", rows, RN_COUNT(rows), argc, argv);
 }

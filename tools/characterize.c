@@ -4,6 +4,7 @@
  */
 #include "tools/characterize/validate.h"
 
+#include "analyze/measure.h"
 #include "base/file.h"
 #include "tools/cli/files.h"
 #include "tools/plot/plot.h"
@@ -39,6 +40,8 @@ static rn_status check_settings(const struct opt_set *o)
         return rn_fail(RN_EUSAGE, "--time-variants needs --report, whose table it fills");
     if (is(o, "model", "seed") && !is(o, "precision", "fp32"))
         return rn_fail(RN_EUSAGE, "--model seed knows fp32 alone, not --precision %s", opt_text(o, "precision"));
+    if (is(o, "tiles", "seed") && !is(o, "precision", "fp32"))
+        return rn_fail(RN_EUSAGE, "--tiles seed knows fp32 alone, not --precision %s", opt_text(o, "precision"));
     if (!opt_switch(o, "validate")) return RN_OK;
     if (!is(o, "model", "ours") || !is(o, "precision", "fp32"))
         return rn_fail(RN_EUSAGE, "--validate: only our model at fp32 is set against what runs here");
@@ -77,7 +80,7 @@ static rn_status print(const struct characterize *c)
 static rn_status measure(struct characterize *c)
 {
     rn_status status = tool_device_open(&c->device, c->o);
-    if (!status) status = characterize_measure(opt_text(c->o, "measure"), c);
+    if (!status) status = characterize_measure(opt_text(c->o, "measure"), c, RN_MEASURE_ROUNDS);
     characterize_free(c);
     return status;
 }

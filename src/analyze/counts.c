@@ -68,6 +68,11 @@ int64_t rn_op_flops(const struct rn_trace *t, const struct rn_op *op, enum rn_wo
     return 0;
 }
 
+int64_t rn_op_all_flops(const struct rn_trace *t, const struct rn_op *op, enum rn_work work)
+{
+    return rn_op_flops(t, op, work) + rn_op_bias_flops(op, work);
+}
+
 static void count_op(struct rn_work_counts *c, const struct rn_trace *t, const struct rn_op *op, enum rn_work work)
 {
     const int64_t macs = rn_op_macs(t, op, work), flops = rn_op_flops(t, op, work);

@@ -34,8 +34,9 @@ const char *rn_work_name(enum rn_work work); /* "inference", "forward", "data_gr
 /* Of one operation, its bias left out. */
 int64_t rn_op_macs(const struct rn_trace *t, const struct rn_op *op, enum rn_work work);
 int64_t rn_op_flops(const struct rn_trace *t, const struct rn_op *op, enum rn_work work);
-/* Additions of the bias. */
+/* Additions of the bias; and with them. */
 int64_t rn_op_bias_flops(const struct rn_op *op, enum rn_work work);
+int64_t rn_op_all_flops(const struct rn_trace *t, const struct rn_op *op, enum rn_work work);
 
 /* Sums over a net.  flops[k]: of operations of kind k; bias apart; conv_linear: convolutions and the linear
  * layer, 2 a MAC. */

@@ -4,6 +4,7 @@
 #include "analyze/text_file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/threads.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static const char *const key_table[RN_HW_KEYS] = {
     "result_bandwidth_l1", "result_bandwidth_shared", "result_bandwidth_l2", "result_bandwidth_l3",
     "result_bandwidth_buffer", "result_bandwidth", "energy_per_byte", "energy_per_op", "idle_power",
     "utilisation", "launch_overhead",
-    "overlap", "wavefront",
+    "overlap", "wavefront", "threads",
     "seed_peak", "seed_schedule", "seed_energy_per_flop", "seed_energy_per_byte", "seed_tile_bytes",
     "seed_tile_buffers", "seed_wavefront_bytes",
 };
@@ -76,6 +77,8 @@ static rn_status read_number(struct rn_hardware *h, int key, const char *value, 
         return rn_fail(RN_EINPUT, "%s: %s is not between 1e-30 and 1e30", where, value);
     if ((key == RN_HW_UTILISATION || key == RN_HW_OVERLAP) && x > 1)
         return rn_fail(RN_EINPUT, "%s: %s is more than all", where, value);
+    if (key == RN_HW_THREADS && (x < 1 || x > RN_MAX_THREADS || x != (double)(int)x))
+        return rn_fail(RN_EINPUT, "%s: %s is not a number of threads, 1 to %d", where, value, RN_MAX_THREADS);
     h->value[key] = x;
     h->known[key] = true;
     return RN_OK;
@@ -83,11 +86,11 @@ static rn_status read_number(struct rn_hardware *h, int key, const char *value, 
 
 static rn_status unknown_key(const char *key, const char *path, int line)
 {
-    const char *name[RN_HW_KEYS + 2];
+    static const char *const text_key[] = { "name", "source", "isa", "numerics" };
+    const char *name[RN_HW_KEYS + RN_COUNT(text_key)];
     char shown[60];
     memcpy(name, key_table, sizeof key_table);
-    name[RN_HW_KEYS] = "name";
-    name[RN_HW_KEYS + 1] = "source";
+    memcpy(name + RN_HW_KEYS, text_key, sizeof text_key);
     const char *nearest = rn_nearest(key, name, RN_COUNT(name));
     return rn_fail(RN_EINPUT, "%s:%d: unknown key \"%s\"%s%s", path, line,
                    rn_printable(shown, sizeof shown, key, strlen(key)), nearest ? "; did you mean " : "",
@@ -110,6 +113,8 @@ static rn_status read_line(struct rn_hardware *h, char *line, const char *path, 
     snprintf(where, sizeof where, "%.200s:%d: %.60s", path, number, key);
     if (!strcmp(key, "name")) return read_text(h->name, sizeof h->name, value, where);
     if (!strcmp(key, "source")) return read_text(h->source, sizeof h->source, value, where);
+    if (!strcmp(key, "isa")) return read_text(h->isa, sizeof h->isa, value, where);
+    if (!strcmp(key, "numerics")) return read_text(h->numerics, sizeof h->numerics, value, where);
     for (int i = 0; i < RN_HW_KEYS; i++)
         if (!strcmp(key, key_table[i])) return read_number(h, i, value, where);
     return unknown_key(key, path, number);

@@ -31,13 +31,15 @@ enum rn_hardware_key {
     RN_HW_OVERLAP,                                   /* share of the shorter of computing and moving operands that
                                                         hides behind the longer; 1 if not said */
     RN_HW_WAVEFRONT,                                 /* 1: tiles are counted by the wavefront, see tiles.h */
+    RN_HW_THREADS,                                   /* that the numbers were measured with */
     RN_HW_SEED_PEAK, RN_HW_SEED_SCHEDULE, RN_HW_SEED_ENERGY_FLOP, RN_HW_SEED_ENERGY_BYTE, RN_HW_SEED_TILE,
     RN_HW_SEED_BUFFERS, RN_HW_SEED_WAVEFRONT,
     RN_HW_KEYS
 };
 
+/* isa, numerics: what the numbers were measured with; "" where the file does not say. */
 struct rn_hardware {
-    char name[80], source[400];
+    char name[80], source[400], isa[16], numerics[16];
     double value[RN_HW_KEYS];
     bool known[RN_HW_KEYS];
 };

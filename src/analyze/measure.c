@@ -17,14 +17,15 @@
 #include "analyze/loops.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/quantile.h"
 #include "base/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUNDS 40
-#define USUAL (ROUNDS / 4) /* of sorted samples, the best first */
+#define ROUNDS RN_MEASURE_ROUNDS
+#define USUAL(rounds) ((rounds) / 4) /* of sorted samples, the best first */
 #define PANEL_FLOATS ((size_t)65536) /* 256 KB: a share of any second level */
 #define SLICE_FLOATS (PANEL_FLOATS / 2)
 #define FED_PANELS 1024       /* a few milliseconds */
@@ -287,12 +288,6 @@ static double find_capacities(struct rn_measured *m, int threads)
 
 #define SAMPLES (2 * RN_MEMORY_LEVELS + 5)
 
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* One round into column `round`; the order is that of collect(). */
 static void take_round(double sample[SAMPLES][ROUNDS], int round, struct bench *b, const struct rn_measured *m,
                        double main_bytes)
@@ -310,23 +305,23 @@ static void take_round(double sample[SAMPLES][ROUNDS], int round, struct bench *
     sample[k][round] = measure_launch(b);
 }
 
-static void collect(struct rn_measured *m, double sample[SAMPLES][ROUNDS])
+static void collect(struct rn_measured *m, double sample[SAMPLES][ROUNDS], int rounds)
 {
-    const int most = ROUNDS - 1 - USUAL; /* of rates: sorted, the highest come last */
+    const int most = rounds - 1 - USUAL(rounds); /* of rates: sorted, the highest come last */
     int k = 0;
-    for (int i = 0; i < SAMPLES; i++) qsort(sample[i], ROUNDS, sizeof(double), by_size);
+    for (int i = 0; i < SAMPLES; i++) rn_sort(sample[i], rounds);
     m->fed = sample[k++][most];
     for (int i = 0; i < RN_MEMORY_LEVELS; i++) {
         m->read[i] = sample[k++][most];
         m->results[i] = sample[k++][most];
     }
     m->main_read = sample[k++][most];
-    m->overlap = sample[k++][ROUNDS / 2];
+    m->overlap = sample[k++][rounds / 2];
     m->main_results = sample[k++][most];
-    m->launch = sample[k][USUAL];
+    m->launch = sample[k][USUAL(rounds)];
 }
 
-rn_status rn_measure(struct rn_measured *m, int threads, const char *isa)
+rn_status rn_measure(struct rn_measured *m, int threads, const char *isa, int rounds)
 {
     double sample[SAMPLES][ROUNDS];
     *m = (struct rn_measured){ 0 };
@@ -340,7 +335,7 @@ rn_status rn_measure(struct rn_measured *m, int threads, const char *isa)
     rn_every_worker(threads, write_head, &b);
     set_parts(&b, main_bytes);
     rn_every_worker(threads, write_field, &b);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
         const double peak = 1e9 * rn_peak_gflops(threads, strcmp(isa, "amx") ? isa : "avx512");
         m->peak[RN_FP32] = RN_MAX(m->peak[RN_FP32], peak);
         for (int p = RN_FP16; p < RN_PRECISIONS; p++)
@@ -348,7 +343,7 @@ rn_status rn_measure(struct rn_measured *m, int threads, const char *isa)
         take_round(sample, round, &b, m, main_bytes);
     }
     rn_free(b.memory);
-    collect(m, sample);
+    collect(m, sample, rounds);
     m->peak[RN_FP32] = RN_MAX(m->peak[RN_FP32], m->fed);
     return RN_OK;
 }

@@ -19,7 +19,9 @@ struct rn_measured {
     double launch;           /* seconds that sharing a task out to a waiting team costs beside the task */
 };
 
-/* Takes some seconds.  RN_EFAIL: no loop for that instruction set; RN_ENOMEM. */
-rn_status rn_measure(struct rn_measured *m, int threads, const char *isa);
+/* Each is taken `rounds` times, 1 to RN_MEASURE_ROUNDS, which takes some seconds.  RN_EFAIL: no loop for that
+ * instruction set; RN_ENOMEM. */
+#define RN_MEASURE_ROUNDS 40
+rn_status rn_measure(struct rn_measured *m, int threads, const char *isa, int rounds);
 
 #endif /* RN_MEASURE_H */

@@ -75,11 +75,17 @@ static rn_status plan_bytes(struct rn_plan_bytes *sum, const struct rn_plan_for 
 
 /* -- a net --------------------------------------------------------------------------------------- */
 
+size_t rn_output_bytes(const struct rn_op *op, size_t element)
+{
+    return (op->kind == RN_OP_LINEAR ? sizeof(float) : element) * (size_t)rn_op_elements(op);
+}
+
 static void sum_net(struct rn_memory *m, const struct rn_trace *t, int batch, const struct rn_ops *ops, void *dev)
 {
+    m->element = ops->tensor_bytes(dev, 1, 1, 1, 1);
     for (int i = 0; i < t->ops; i++) {
         const struct rn_op *op = &t->op[i];
-        const size_t bytes = 4 * (size_t)batch * (size_t)rn_op_elements(op);
+        const size_t bytes = (size_t)batch * rn_output_bytes(op, m->element);
         m->weights += 4 * (size_t)op->parameters;
         m->buffers += 4 * (size_t)op->buffers;
         if (op->kind == RN_OP_INPUT) m->input = bytes;

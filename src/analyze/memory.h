@@ -17,9 +17,11 @@ struct rn_plan_bytes {
 };
 
 struct rn_memory {
+    size_t element;                            /* bytes of a value of a tensor: 4, or 2 of bf16 */
     /* of the net */
-    size_t input, weights, buffers, counters;  /* float32; int64 counters */
-    size_t activations;                        /* every operation's output once */
+    size_t weights, buffers, counters;         /* float32; int64 counters */
+    size_t input, activations;                 /* tensors: the images, and every operation's output once; the last
+                                                  one's, the logits, are floats */
     /* of an evaluation and of a training step of as many images as the config says */
     struct rn_plan_bytes inference, training;
     size_t packed;                             /* all weights in the form that evaluations read */
@@ -28,6 +30,9 @@ struct rn_memory {
     size_t arena_inference, arena_training;    /* the one block that a net takes, all of it together */
     size_t arena_folded;
 };
+
+/* Of an operation's output of one image, where a value of a tensor has `element` bytes. */
+size_t rn_output_bytes(const struct rn_op *op, size_t element);
 
 /* Of an inference-only net and a training net with batches of `batch` images. */
 rn_status rn_memory_of(struct rn_memory *m, const struct rn_trace *t, const struct rn_net_config *config, int batch,

@@ -63,34 +63,46 @@ static bool fits(struct rn_match *m, const struct rn_trace *t, const struct rn_p
     return false;
 }
 
-static int64_t saved_bytes(const struct rn_trace *t, const struct rn_match *m)
+/* Whether one of the matches has `next` right after `op`. */
+static bool joined(const struct rn_matches *m, int op, int next)
+{
+    for (int i = 0; m && i < m->rows; i++)
+        for (int k = 0; k + 1 < m->row[i].length; k++)
+            if (m->row[i].op[k] == op && m->row[i].op[k + 1] == next) return true;
+    return false;
+}
+
+/* A flatten moves nothing: it is another name of the tensor before it. */
+static int64_t saved_bytes(const struct rn_trace *t, const struct rn_match *m, const struct rn_matches *beyond)
 {
     int64_t bytes = 0;
     for (int i = 0; i + 1 < m->length; i++)
-        if (t->op[m->op[i + 1]].kind != RN_OP_FLATTEN) bytes += 2 * 4 * rn_op_elements(&t->op[m->op[i]]);
+        if (t->op[m->op[i + 1]].kind != RN_OP_FLATTEN && !joined(beyond, m->op[i], m->op[i + 1]))
+            bytes += 2 * 4 * rn_op_elements(&t->op[m->op[i]]);
     return bytes;
 }
 
 static void match_at(struct rn_matches *m, const struct rn_trace *t, const struct rn_pattern *pattern, int patterns,
-                     int op, bool *taken)
+                     const struct rn_matches *beyond, int op, bool *taken)
 {
     struct rn_match *found = &m->row[m->rows];
     for (int k = 0; k < patterns; k++) {
         if (!fits(found, t, &pattern[k], op, taken)) continue;
         found->pattern = k;
-        found->saved = saved_bytes(t, found);
+        found->saved = saved_bytes(t, found, beyond);
         for (int i = 0; i < found->length; i++) taken[found->op[i]] = true;
         m->rows++;
         return;
     }
 }
 
-rn_status rn_match(struct rn_matches *m, const struct rn_trace *t, const struct rn_pattern *pattern, int patterns)
+rn_status rn_match(struct rn_matches *m, const struct rn_trace *t, const struct rn_pattern *pattern, int patterns,
+                   const struct rn_matches *beyond)
 {
     bool *taken = rn_alloc_array((size_t)t->ops, sizeof *taken);
     *m = (struct rn_matches){ .row = rn_alloc_array((size_t)t->ops + 1, sizeof *m->row) };
     rn_status status = taken && m->row ? RN_OK : RN_ENOMEM;
-    for (int i = 0; !status && i < t->ops; i++) match_at(m, t, pattern, patterns, i, taken);
+    for (int i = 0; !status && i < t->ops; i++) match_at(m, t, pattern, patterns, beyond, i, taken);
     rn_free(taken);
     if (status) rn_matches_free(m);
     return status;

@@ -32,7 +32,7 @@ rn_status rn_patterns_parse(struct rn_patterns *p, const char *text, size_t leng
 void rn_patterns_free(struct rn_patterns *p);
 
 /* A chain that was found.  saved: bytes that one image's tensors between its operations would be written and read
- * with, at 4 a value. */
+ * with, at 4 a value; those that another fusion has saved already are left out, see rn_match. */
 struct rn_match {
     int pattern;
     int op[RN_PATTERN_LENGTH], length;
@@ -41,8 +41,10 @@ struct rn_match {
 struct rn_matches { struct rn_match *row; int rows; };
 
 /* Goes through the operations in order; at each, the first pattern that fits takes its chain, and no operation is
- * in two.  RN_ENOMEM. */
-rn_status rn_match(struct rn_matches *m, const struct rn_trace *t, const struct rn_pattern *pattern, int patterns);
+ * in two.  beyond: what is fused anyway; tensors inside one of those are not counted as saved once more; or NULL.
+ * RN_ENOMEM. */
+rn_status rn_match(struct rn_matches *m, const struct rn_trace *t, const struct rn_pattern *pattern, int patterns,
+                   const struct rn_matches *beyond);
 void rn_matches_free(struct rn_matches *m);
 /* How many matches there are of a pattern, and what they save. */
 int rn_matches_of(const struct rn_matches *m, int pattern, int64_t *saved);

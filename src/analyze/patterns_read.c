@@ -27,15 +27,6 @@ static bool word_character(char x)
         x == '.';
 }
 
-/* Copies the word at the cursor, at most `max` bytes with its zero; false: there is none. */
-static bool read_word(struct cursor *c, char *word, size_t max)
-{
-    size_t length = 0;
-    while (c->at < c->end && word_character(*c->at) && length + 1 < max) word[length++] = *c->at++;
-    word[length] = '\0';
-    return length > 0;
-}
-
 static rn_status wrong(const struct cursor *c, const char *wanted)
 {
     char shown[40];
@@ -45,11 +36,32 @@ static rn_status wrong(const struct cursor *c, const char *wanted)
     return rn_fail(RN_EINPUT, "%s:%d:%d: \"%s\" where %s should be", c->path, c->line, column(c), shown, wanted);
 }
 
+/* Copies the word at the cursor, of at most max - 1 bytes, and goes behind it. */
+static rn_status read_word(struct cursor *c, char *word, size_t max, const char *wanted)
+{
+    const char *end = c->at;
+    while (end < c->end && word_character(*end)) end++;
+    const size_t length = (size_t)(end - c->at);
+    if (length == 0) return wrong(c, wanted);
+    if (length >= max)
+        return rn_fail(RN_EINPUT, "%s:%d:%d: %zu characters where %s should be, which has %zu at most", c->path,
+                       c->line, column(c), length, wanted, max - 1);
+    memcpy(word, c->at, length);
+    word[length] = '\0';
+    c->at = end;
+    return RN_OK;
+}
+
+/* What a chain can be made of: the images are no operation, and the loss is none of the net's. */
+static bool in_nets(enum rn_op_kind kind) { return kind != RN_OP_INPUT && kind != RN_OP_SOFTMAX; }
+
 static rn_status unknown_kind(const struct cursor *c, const char *word)
 {
     const char *name[RN_OP_KINDS];
-    for (int i = 0; i < RN_OP_KINDS; i++) name[i] = rn_op_kind_name((enum rn_op_kind)i);
-    const char *nearest = rn_nearest(word, name, RN_OP_KINDS);
+    size_t names = 0;
+    for (int i = 0; i < RN_OP_KINDS; i++)
+        if (in_nets((enum rn_op_kind)i)) name[names++] = rn_op_kind_name((enum rn_op_kind)i);
+    const char *nearest = rn_nearest(word, name, names);
     const int at = column(c) - (int)strlen(word);
     if (nearest)
         return rn_fail(RN_EINPUT, "%s:%d:%d: no operation is called \"%s\"; did you mean %s?", c->path, c->line, at,
@@ -64,9 +76,10 @@ static rn_status read_kinds(struct cursor *c, uint32_t *kinds)
     char word[WORD_LIMIT];
     for (*kinds = 0;; c->at++) {
         int kind = 0;
-        if (!read_word(c, word, sizeof word)) return wrong(c, "an operation");
+        rn_status status = read_word(c, word, sizeof word, "an operation");
+        if (status) return status;
         while (kind < RN_OP_KINDS && strcmp(word, rn_op_kind_name((enum rn_op_kind)kind))) kind++;
-        if (kind == RN_OP_KINDS) return unknown_kind(c, word);
+        if (kind == RN_OP_KINDS || !in_nets((enum rn_op_kind)kind)) return unknown_kind(c, word);
         *kinds |= 1u << kind;
         if (c->at == c->end || *c->at != '|') return RN_OK;
     }
@@ -88,8 +101,8 @@ static rn_status read_line(struct rn_patterns *p, struct cursor *c)
     if (c->at == c->end || *c->at == '#') return RN_OK;
     if (p->rows == p->capacity)
         return rn_fail(RN_EINPUT, "%s:%d:1: more than %d patterns", c->path, c->line, PATTERN_LIMIT);
-    if (!read_word(c, row.name, sizeof row.name)) return wrong(c, "a name");
-    rn_status status = check_name(p, c, row.name);
+    rn_status status = read_word(c, row.name, sizeof row.name, "a name");
+    if (!status) status = check_name(p, c, row.name);
     skip_spaces(c);
     if (!status && (c->at == c->end || *c->at != '=')) status = wrong(c, "a =");
     if (status) return status;
@@ -115,7 +128,8 @@ rn_status rn_patterns_parse(struct rn_patterns *p, const char *text, size_t leng
         status = read_line(p, &c);
         line = stop ? stop + 1 : end;
     }
-    if (!status && p->rows == 0) status = rn_fail(RN_EINPUT, "%s: no pattern in it", path);
+    if (!status && p->rows == 0)
+        status = rn_fail(RN_EINPUT, "%s:1:1: no pattern in it; one is a line `name = conv2d relu`", path);
     return status;
 }
 

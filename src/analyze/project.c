@@ -22,7 +22,7 @@ static void sum_group(struct rn_group *g, const struct rn_trace *t)
     for (int i = 0; i < g->ops; i++) {
         const struct rn_op *op = &t->op[g->op[i]];
         g->macs += rn_op_macs(t, op, RN_WORK_INFERENCE);
-        g->flops += rn_op_flops(t, op, RN_WORK_INFERENCE) + rn_op_bias_flops(op, RN_WORK_INFERENCE);
+        g->flops += rn_op_all_flops(t, op, RN_WORK_INFERENCE);
         g->weights += op->parameters + op->buffers;
         for (int k = 0; k < 2; k++) {
             if (op->src[k] < 0 || inside(g, op->src[k])) continue;
@@ -52,7 +52,7 @@ rn_status rn_groups_build(struct rn_groups *g, const struct rn_trace *t)
     const struct rn_pattern *pattern = rn_patterns_fused(false, &patterns);
     struct rn_matches m;
     *g = (struct rn_groups){ .rows = 0 };
-    rn_status status = rn_match(&m, t, pattern, patterns);
+    rn_status status = rn_match(&m, t, pattern, patterns, NULL);
     if (status) return status;
     bool *taken = rn_alloc_array((size_t)t->ops, sizeof *taken);
     g->row = rn_alloc_array((size_t)t->ops, sizeof *g->row);
@@ -188,12 +188,11 @@ void rn_projection_free(struct rn_projection *p)
 /* -- the seed's ---------------------------------------------------------------------------------- */
 
 /* Tiles of a window; `op` is its convolution, whose output the seed takes for its input. */
-static double seed_tiles(const struct rn_hardware *h, const struct rn_op *op, int batch)
+static int64_t seed_tiles(const struct rn_hardware *h, const struct rn_op *op, int batch)
 {
-    if (h->known[RN_HW_SEED_WAVEFRONT]) return 4.0 * op->W * op->W < h->value[RN_HW_SEED_WAVEFRONT] ? 1 : 2;
-    const double bytes = 4.0 * (batch + op->C + op->H + op->W) * rn_hardware_value(h, RN_HW_SEED_BUFFERS, 1);
-    const double tiles = (double)(int64_t)(bytes / rn_hardware_value(h, RN_HW_SEED_TILE, 1e18));
-    return RN_MAX(tiles, 1);
+    if (h->known[RN_HW_SEED_WAVEFRONT]) return rn_seed_wavefronts(op, h->value[RN_HW_SEED_WAVEFRONT]);
+    const int64_t extents = rn_seed_extents(op, batch, rn_hardware_value(h, RN_HW_SEED_BUFFERS, 1));
+    return rn_seed_tiles(extents, rn_hardware_value(h, RN_HW_SEED_TILE, 1e18));
 }
 
 rn_status rn_project_seed(struct rn_projection *p, const struct rn_trace *t, const struct rn_hardware *h, int batch)
@@ -207,7 +206,7 @@ rn_status rn_project_seed(struct rn_projection *p, const struct rn_trace *t, con
     for (int i = 0; i < s.rows; i++) {
         const struct rn_seed_window *w = &s.row[i];
         const struct rn_op *op = &t->op[w->conv];
-        const double overhead = 1 + 0.05 * (seed_tiles(h, op, batch) - 1);
+        const double overhead = rn_seed_overhead(seed_tiles(h, op, batch));
         const double flops = (double)batch * (double)w->flops;
         const double weights = 4.0 * op->conv.K * op->conv.K * op->conv.R * op->conv.S;
         const double bytes = weights + batch * ((double)w->bytes - weights);

@@ -4,6 +4,8 @@
 #include "analyze/counts.h"
 #include "base/mem.h"
 
+#define MOST 1e15 /* bytes and tiles, whatever a file says */
+
 /* The operations that are modules in PyTorch. */
 static bool is_module(enum rn_op_kind kind)
 {
@@ -56,6 +58,21 @@ rn_status rn_seed_build(struct rn_seed *s, const struct rn_trace *t)
         }
     }
     return RN_OK;
+}
+
+int64_t rn_seed_extents(const struct rn_op *conv, int batch, double buffers)
+{
+    return (int64_t)RN_MIN(4.0 * (batch + conv->C + conv->H + conv->W) * buffers, MOST);
+}
+
+int64_t rn_seed_tiles(int64_t extents, double tile_bytes)
+{
+    return RN_MAX(1, (int64_t)RN_MIN((double)extents / tile_bytes, MOST));
+}
+
+int64_t rn_seed_wavefronts(const struct rn_op *conv, double wavefront_bytes)
+{
+    return 4.0 * conv->W * conv->W < wavefront_bytes ? 1 : 2;
 }
 
 void rn_seed_free(struct rn_seed *s)

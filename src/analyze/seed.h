@@ -32,6 +32,13 @@ struct rn_seed {
 };
 
 rn_status rn_seed_build(struct rn_seed *s, const struct rn_trace *t); /* RN_ENOMEM */
+/* Bytes that it holds against a tile, of a window with that convolution: `buffers` times the sum of the extents. */
+int64_t rn_seed_extents(const struct rn_op *conv, int batch, double buffers);
+/* The tiles that it then counts, and, on a machine of wavefronts, of a map of so many bytes. */
+int64_t rn_seed_tiles(int64_t extents, double tile_bytes);
+int64_t rn_seed_wavefronts(const struct rn_op *conv, double wavefront_bytes);
+/* What so many tiles take longer than one. */
+static inline double rn_seed_overhead(int64_t tiles) { return 1 + 0.05 * (double)(tiles - 1); }
 void rn_seed_free(struct rn_seed *s);
 
 #endif /* RN_SEED_H */

@@ -1,4 +1,9 @@
-/* tiles.c - tiles by the rule of tiles.h: every way to cut is tried. */
+/*
+ * tiles.c - tiles by the rules of tiles.h.
+ *
+ * A cut into more pieces that leaves the largest as large as it was moves no less; so of all numbers of pieces only
+ * those are tried that make the largest smaller, and of n rows there are about twice the root of n.
+ */
 #include "analyze/tiles.h"
 
 /* What a cut depends on.  parts: sets of channels that have nothing to do with each other, those of a group of a
@@ -11,6 +16,13 @@ struct extents {
 };
 
 static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* The least number of pieces whose largest is smaller than that of `pieces`; more than n: there is none. */
+static int64_t more_pieces(int64_t n, int64_t pieces)
+{
+    const int64_t largest = up(n, pieces);
+    return largest > 1 ? up(n, largest - 1) : n + 1;
+}
 
 static struct extents extents_of(const struct rn_group *g, const struct rn_trace *t)
 {
@@ -71,8 +83,8 @@ struct rn_tiling rn_tile(const struct rn_group *g, const struct rn_trace *t, int
     const struct extents e = extents_of(g, t);
     const int64_t whole = (int64_t)rn_group_values(g, 1), most_channels = e.parts > 1 ? e.parts : e.channels;
     struct rn_tiling r = { .working_set = size * whole, .traffic = size * whole };
-    for (int64_t rows = 1; rows <= e.rows; rows++) {
-        for (int64_t channels = 1; channels <= most_channels; channels++) {
+    for (int64_t rows = 1; rows <= e.rows; rows = more_pieces(e.rows, rows)) {
+        for (int64_t channels = 1; channels <= most_channels; channels = more_pieces(most_channels, channels)) {
             int64_t cut[3] = { rows, channels, 1 };
             if (r.tiles && size * moved(g, &e, cut) > r.tiled_traffic) continue; /* nor less when sums are cut */
             if (!fit(cut, g, &e, capacity / size)) continue;
@@ -85,4 +97,69 @@ struct rn_tiling rn_tile(const struct rn_group *g, const struct rn_trace *t, int
         }
     }
     return r;
+}
+
+/* -- a machine ----------------------------------------------------------------------------------- */
+
+int rn_tile_levels(struct rn_tile_level level[RN_TILE_LEVELS], const struct rn_hardware *h)
+{
+    int levels = 0;
+    for (int i = 0; i < RN_MEMORY_LEVELS; i++)
+        if (h->known[RN_HW_CAPACITY + i])
+            level[levels++] = (struct rn_tile_level){ rn_memory_level_name(i), h->value[RN_HW_CAPACITY + i] };
+    if (rn_hardware_value(h, RN_HW_WAVEFRONT, 0) > 0) level[levels++] = (struct rn_tile_level){ "wavefront", 0 };
+    return levels;
+}
+
+int rn_tile_rows(const struct rn_tile_net *n, enum rn_tile_model model)
+{
+    return model == RN_TILES_OURS ? n->groups->rows : n->seed->rows;
+}
+
+int rn_tile_first(const struct rn_tile_net *n, enum rn_tile_model model, int i)
+{
+    return model == RN_TILES_OURS ? n->groups->row[i].op[0] : n->seed->row[i].conv;
+}
+
+static struct rn_tiling tile_window(const struct rn_tile_net *n, const struct rn_tile_level *level, int i)
+{
+    const struct rn_seed_window *w = &n->seed->row[i];
+    const struct rn_op *conv = &n->trace->op[w->conv];
+    const int64_t extents = rn_seed_extents(conv, 1, rn_hardware_value(n->hardware, RN_HW_SEED_BUFFERS, 1));
+    const int64_t tiles = level->capacity > 0
+        ? rn_seed_tiles(extents, level->capacity)
+        : rn_seed_wavefronts(conv, rn_hardware_value(n->hardware, RN_HW_SEED_WAVEFRONT, 1e30));
+    return (struct rn_tiling){ extents, w->bytes, w->bytes, tiles, up(extents, tiles) };
+}
+
+struct rn_tiling rn_tile_row(const struct rn_tile_net *n, enum rn_tile_model model, const struct rn_tile_level *level,
+                             int i)
+{
+    if (model == RN_TILES_SEED) return tile_window(n, level, i);
+    return rn_tile(&n->groups->row[i], n->trace, n->size, level->capacity > 0 ? level->capacity : 1e30);
+}
+
+double rn_tile_overhead(enum rn_tile_model model, const struct rn_tiling *r)
+{
+    if (r->tiles == 0) return 0;
+    return model == RN_TILES_SEED ? rn_seed_overhead(r->tiles) : (double)r->tiled_traffic / (double)r->traffic;
+}
+
+struct rn_tile_sum rn_tile_all(const struct rn_tile_net *n, enum rn_tile_model model,
+                               const struct rn_tile_level *level)
+{
+    struct rn_tile_sum sum = { .rows = rn_tile_rows(n, model) };
+    bool fits = true;
+    for (int i = 0; i < sum.rows; i++) {
+        const struct rn_tiling r = rn_tile_row(n, model, level, i);
+        fits = fits && r.tiles > 0;
+        sum.split += r.tiles > 1;
+        sum.all.tiles += r.tiles;
+        sum.all.traffic += r.traffic;
+        sum.all.tiled_traffic += r.tiled_traffic;
+        sum.all.working_set = RN_MAX(sum.all.working_set, r.working_set);
+        sum.all.tile = RN_MAX(sum.all.tile, r.tile);
+    }
+    if (!fits) sum.all.tiles = 0;
+    return sum;
 }

@@ -28,6 +28,11 @@ printf 'name = x\npeak_fp23 = 1\n' >"$T/hw.conf"
 refuses "hardware file with an unknown key" 3 'hw.conf:2.*did you mean peak_fp32' "$C" --hardware "$T/hw.conf"
 printf 'mine = conv2d batch_norm\n' >"$T/patterns.txt"
 refuses "pattern file with a mistake: line and column" 3 'patterns.txt:1:15: .*batch_norm2d' "$C" --patterns "$T/patterns.txt"
+prints "tiles by our rule" '^ *l2 +262,144 .* 950 +1\.058' "$C"
+prints "tiles by the seed's" '^ *wavefront .* 17 +1\.800' "$C" --hardware kpu --tiles seed
+refuses "... at another precision" 2 'fp32 alone' "$C" --tiles seed --precision int8
+printf 'name = x\npeak_fp32 = 1e11\nbandwidth = 1e10\nthreads = 1000\n' >"$T/hw.conf"
+refuses "--validate with another machine's file" 3 'measured with 1000 threads' "$C" --hardware "$T/hw.conf" --validate
 works "characterize --dot and --report" "$C" --dot "$T/net.dot" --report "$T/characterized"
 if grep -q 'conv1 -> bn1' "$T/net.dot" && grep -q '3628.15' "$T/characterized/report.md" &&
     grep -q '</html>' "$T/characterized/report.html" && grep -q '"title": "Conclusion"' "$T/characterized/report.json"

@@ -20,6 +20,9 @@ const struct opt characterize_rows[] = {
       "Projection" },
     { "precision", OPT_CHOICE, "fp32", 0, 0, "fp32|fp16|bf16|int8", NULL, "of the projection", "Projection" },
     { "batch-size", OPT_INT, "1", 1, 65536, NULL, "N", "images of the projection and of the memory", "Projection" },
+    { "tiles", OPT_CHOICE, "ours", 0, 0, "ours|seed", NULL,
+      "how operations are cut that a memory of the machine cannot hold: by what their tiles take, or as the seed's "
+      "report counts", "Projection" },
     { "measure", OPT_TEXT, NULL, 0, 0, NULL, "FILE",
       "write a hardware file for this machine, from loops that run no net; and nothing else", "Projection" },
     { "validate", OPT_SWITCH, NULL, 0, 0, NULL, NULL,
@@ -124,11 +127,20 @@ rn_status characterize_hardware(struct rn_hardware *h, const char *name)
 
 /* -- all of it ------------------------------------------------------------------------------------ */
 
+const struct characterize_assumed characterize_assumed[CHARACTERIZE_ASSUMED] = {
+    { RN_HW_UTILISATION, 1 }, { RN_HW_LAUNCH, 0 },
+};
+
 rn_status characterize_project(struct rn_projection *p, const struct characterize *c, const struct rn_hardware *h,
                                enum rn_precision precision, int batch)
 {
     if (!strcmp(opt_text(c->o, "model"), "seed")) return rn_project_seed(p, &c->trace, h, batch);
     return rn_project(p, &c->groups, h, precision, batch);
+}
+
+struct rn_tile_net characterize_tile_net(const struct characterize *c, const struct rn_hardware *h)
+{
+    return (struct rn_tile_net){ &c->trace, &c->groups, &c->seed, h, rn_precision_bytes(c->precision) };
 }
 
 double characterize_speedup(const struct characterize *c, const struct rn_projection *p)
@@ -142,12 +154,12 @@ static rn_status match_all(struct characterize *c)
     int fused, folded, candidates;
     const struct rn_pattern *p = rn_patterns_fused(false, &fused), *f = rn_patterns_fused(true, &folded);
     const struct rn_pattern *more = rn_patterns_candidates(&candidates);
-    rn_status status = rn_match(&c->fused, &c->trace, p, fused);
-    if (!status) status = rn_match(&c->folded_fused, &c->folded, f, folded);
-    if (!status) status = rn_match(&c->candidates, &c->trace, more, candidates);
+    rn_status status = rn_match(&c->fused, &c->trace, p, fused, NULL);
+    if (!status) status = rn_match(&c->folded_fused, &c->folded, f, folded, NULL);
+    if (!status) status = rn_match(&c->candidates, &c->trace, more, candidates, &c->fused);
     if (!status && opt_given(c->o, "patterns")) {
         status = rn_patterns_read(&c->patterns, opt_text(c->o, "patterns"));
-        if (!status) status = rn_match(&c->user, &c->trace, c->patterns.row, c->patterns.rows);
+        if (!status) status = rn_match(&c->user, &c->trace, c->patterns.row, c->patterns.rows, NULL);
     }
     return status;
 }
@@ -182,6 +194,7 @@ rn_status characterize_build(struct characterize *c, const struct opt_set *o)
     for (int i = 0; i < RN_PRECISIONS; i++)
         if (!strcmp(rn_precision_name((enum rn_precision)i), opt_text(o, "precision")))
             c->precision = (enum rn_precision)i;
+    c->tiles = strcmp(opt_text(o, "tiles"), "seed") ? RN_TILES_OURS : RN_TILES_SEED;
     rn_status status = build_net(c);
     if (!status) status = match_all(c);
     if (!status && opt_given(o, "convention"))

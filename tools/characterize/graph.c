@@ -19,8 +19,7 @@ const char *characterize_describe(char out[64], const struct rn_op *op)
     return out;
 }
 
-/* [1, 64, 112, 112]; of what has no map, [1, 1000]. */
-static const char *shape_text(char out[64], const struct rn_op *op)
+const char *characterize_shape(char out[64], const struct rn_op *op)
 {
     if (op->kind == RN_OP_LINEAR || op->kind == RN_OP_FLATTEN) snprintf(out, 64, "[1, %d]", op->C);
     else snprintf(out, 64, "[1, %d, %d, %d]", op->C, op->H, op->W);
@@ -34,7 +33,7 @@ void characterize_add_graph(struct rn_text *t, const struct characterize *c)
     for (int i = 1; i < c->trace.ops; i++) {
         const struct rn_op *op = &c->trace.op[i];
         rn_text_add(t, "[%d]%*s %-22s: %-17s \xe2\x86\x92 %-20s", i - 1, i < 11 ? 2 : i < 101 ? 1 : 0, "", op->name,
-                    rn_op_kind_class(op->kind), shape_text(shape, op));
+                    rn_op_kind_class(op->kind), characterize_shape(shape, op));
         characterize_describe(what, op);
         if (op->kind == RN_OP_ADD)
             rn_text_add(t, "  %s + %s", c->trace.op[op->src[0]].name, c->trace.op[op->src[1]].name);
@@ -64,7 +63,7 @@ static void add_dot_node(struct rn_text *t, const struct rn_op *op)
     char shape[64], what[64];
     characterize_describe(what, op);
     rn_text_add(t, "    %s [label=\"%s\\n%s%s%s\\n%s\", fillcolor=\"%s\"];\n", op->name, op->name,
-                rn_op_kind_class(op->kind), *what ? " " : "", what, shape_text(shape, op), colour_of(op->kind));
+                rn_op_kind_class(op->kind), *what ? " " : "", what, characterize_shape(shape, op), colour_of(op->kind));
 }
 
 /* Operations that run as one stand in a frame. */
@@ -135,7 +134,7 @@ static void draw_box(const struct tool_canvas *v, const struct characterize *c, 
     snprintf(text, sizeof text, "%s  %s", first->name, characterize_describe(what, first));
     tool_canvas_text(v, x + 8, y + 14, 0, text);
     tool_canvas_text(v, x + 8, y + 28, 0, g->fusion ? g->fusion : rn_op_kind_name(first->kind));
-    tool_canvas_text(v, x + BOX_WIDTH - 8, y + 14, 1, shape_text(shape, last));
+    tool_canvas_text(v, x + BOX_WIDTH - 8, y + 14, 1, characterize_shape(shape, last));
     if (!g->macs) return;
     snprintf(text, sizeof text, "%s M MACs", rn_fixed_text(number, 1e-6 * (double)g->macs, 1));
     tool_canvas_text(v, x + BOX_WIDTH - 8, y + 28, 1, text);

@@ -59,39 +59,45 @@ static void add_matches(struct rn_text *t, const struct rn_matches *m, const str
     rn_text_add(t, "}");
 }
 
-static void add_instances(struct rn_text *t, const struct characterize *c, const struct rn_matches *m,
+static void add_instances(struct rn_text *t, const struct rn_trace *trace, const struct rn_matches *m,
                           const struct rn_pattern *p)
 {
     for (int i = 0; i < m->rows; i++) {
         rn_text_add(t, "%s\n  {\"pattern\": \"%s\", \"ops\": [", i ? "," : "", p[m->row[i].pattern].name);
         for (int k = 0; k < m->row[i].length; k++)
-            rn_text_add(t, "%s\"%s\"", k ? ", " : "", c->trace.op[m->row[i].op[k]].name);
+            rn_text_add(t, "%s\"%s\"", k ? ", " : "", trace->op[m->row[i].op[k]].name);
         rn_text_add(t, "], \"saved_bytes\": %" PRId64 "}", m->row[i].saved);
     }
     rn_text_add(t, "]");
 }
 
+/* Counts, bytes saved, and every instance, under three keys. */
+static void add_found(struct rn_text *t, const char *const key[3], const struct rn_trace *trace,
+                      const struct rn_matches *m, const struct rn_pattern *p, int patterns)
+{
+    rn_text_add(t, ",\n\"%s\": {", key[0]);
+    add_matches(t, m, p, patterns, false);
+    rn_text_add(t, ",\n\"%s\": {", key[1]);
+    add_matches(t, m, p, patterns, true);
+    rn_text_add(t, ",\n\"%s\": [", key[2]);
+    add_instances(t, trace, m, p);
+}
+
 static void add_fusions(struct rn_text *t, const struct characterize *c)
 {
+    static const char *const fused[] = { "fusions", "fusions_saved_bytes", "fusion_instances" };
+    static const char *const folded[] = { "fusions_folded", "fusions_folded_saved_bytes", "fusion_folded_instances" };
+    static const char *const candidate[] = { "fusion_candidates", "fusion_candidates_saved_bytes",
+                                             "fusion_candidate_instances" };
+    static const char *const user[] = { "user_patterns", "user_patterns_saved_bytes", "user_instances" };
     int patterns;
     const struct rn_pattern *p = rn_patterns_fused(false, &patterns);
-    rn_text_add(t, ",\n\"fusions\": {");
-    add_matches(t, &c->fused, p, patterns, false);
-    rn_text_add(t, ",\n\"fusions_saved_bytes\": {");
-    add_matches(t, &c->fused, p, patterns, true);
-    rn_text_add(t, ",\n\"fusion_instances\": [");
-    add_instances(t, c, &c->fused, p);
+    add_found(t, fused, &c->trace, &c->fused, p, patterns);
     p = rn_patterns_fused(true, &patterns);
-    rn_text_add(t, ",\n\"fusions_folded\": {");
-    add_matches(t, &c->folded_fused, p, patterns, false);
+    add_found(t, folded, &c->folded, &c->folded_fused, p, patterns);
     p = rn_patterns_candidates(&patterns);
-    rn_text_add(t, ",\n\"fusion_candidates\": {");
-    add_matches(t, &c->candidates, p, patterns, false);
-    if (!c->user.row) return;
-    rn_text_add(t, ",\n\"user_patterns\": {");
-    add_matches(t, &c->user, c->patterns.row, c->patterns.rows, false);
-    rn_text_add(t, ",\n\"user_instances\": [");
-    add_instances(t, c, &c->user, c->patterns.row);
+    add_found(t, candidate, &c->trace, &c->candidates, p, patterns);
+    if (c->user.row) add_found(t, user, &c->trace, &c->user, c->patterns.row, c->patterns.rows);
 }
 
 static void add_plan(struct rn_text *t, const char *key, const struct rn_plan_bytes *p)
@@ -110,7 +116,9 @@ static void add_plan(struct rn_text *t, const char *key, const struct rn_plan_by
 static void add_memory(struct rn_text *t, const struct characterize *c)
 {
     const struct rn_memory *m = &c->memory;
-    rn_text_add(t, ",\n\"memory\": {\"batch\": %d, \"backend\": \"%s\", ", c->batch, c->device.ops->name);
+    rn_text_add(t, ",\n\"memory\": {\"batch\": %d, \"backend\": \"%s\", \"numerics\": \"%s\", ", c->batch,
+                c->device.ops->name, opt_text(c->o, "numerics"));
+    add_bytes(t, "bytes_of_a_value", m->element, true);
     add_bytes(t, "input_bytes", m->input, true);
     add_bytes(t, "weights_bytes", m->weights, true);
     add_bytes(t, "buffers_bytes", m->buffers + m->counters, true);
@@ -141,6 +149,18 @@ static void add_known(struct rn_text *t, const char *key, double x, int missing)
     else rn_text_add(t, "null, \"%s_needs\": \"%s\"", key, rn_hardware_key_name(missing));
 }
 
+/* The keys that the file lacks and our model does without, at what it takes for them. */
+static void add_assumed(struct rn_text *t, const struct characterize *c)
+{
+    int assumed = 0;
+    rn_text_add(t, ", \"assumed\": {");
+    for (int i = 0; c->projection.row && i < CHARACTERIZE_ASSUMED; i++)
+        if (!c->hardware.known[characterize_assumed[i].key])
+            rn_text_add(t, "%s\"%s\": %d", assumed++ ? ", " : "", rn_hardware_key_name(characterize_assumed[i].key),
+                        characterize_assumed[i].value);
+    rn_text_add(t, "}");
+}
+
 static void add_projection(struct rn_text *t, const struct characterize *c)
 {
     const struct rn_projection *p = &c->projection;
@@ -155,6 +175,7 @@ static void add_projection(struct rn_text *t, const struct characterize *c)
     add_known(t, "images_per_second", p->seconds > 0 ? c->batch / p->seconds : 0, p->missing_seconds);
     rn_text_add(t, ", \"flops\": %" PRId64 ", \"bytes\": ", p->flops);
     rn_text_number(t, p->bytes);
+    add_assumed(t, c);
     rn_text_add(t, "}");
 }
 
@@ -173,18 +194,22 @@ static void add_convention(struct rn_text *t, const struct rn_convention *v)
     rn_text_add(t, "]}");
 }
 
-static void add_layer(struct rn_text *t, const struct rn_trace *trace, const struct rn_op *op)
+static void add_layer(struct rn_text *t, const struct characterize *c, const struct rn_op *op)
 {
-    rn_text_add(t, "{\"name\": \"%s\", \"kind\": \"%s\", \"shape\": [1, %d, %d, %d], ", op->name,
-                rn_op_kind_name(op->kind), op->C, op->H, op->W);
+    const struct rn_trace *trace = &c->trace;
+    char shape[64];
+    rn_text_add(t, "{\"name\": \"%s\", \"kind\": \"%s\", \"shape\": %s, ", op->name, rn_op_kind_name(op->kind),
+                characterize_shape(shape, op));
     add_int(t, "parameters", op->parameters);
+    rn_text_add(t, ", \"trainable\": %s, \"buffers\": %" PRId64, op->parameters ? "true" : "false", op->buffers);
     for (int work = 0; work < RN_WORKS; work++) {
         const char *pass = rn_work_name((enum rn_work)work);
         rn_text_add(t, ", \"macs_%s\": %" PRId64 ", \"flops_%s\": %" PRId64, pass,
-                    rn_op_macs(trace, op, (enum rn_work)work), pass,
-                    rn_op_flops(trace, op, (enum rn_work)work) + rn_op_bias_flops(op, (enum rn_work)work));
+                    rn_op_macs(trace, op, (enum rn_work)work), pass, rn_op_all_flops(trace, op, (enum rn_work)work));
     }
-    rn_text_add(t, ", \"output_bytes\": %" PRId64 "}", 4 * rn_op_elements(op));
+    rn_text_add(t, ", \"flops_sgd\": %" PRId64 ", \"flops_adamw\": %" PRId64 ", \"output_bytes\": %zu}",
+                RN_SGD_FLOPS * op->parameters, RN_ADAMW_FLOPS * op->parameters,
+                rn_output_bytes(op, c->memory.element));
 }
 
 static void add_group(struct rn_text *t, const struct characterize *c, int i)
@@ -210,6 +235,7 @@ rn_status characterize_add_json(struct rn_text *t, const struct characterize *c)
     add_counts(t, c);
     add_fusions(t, c);
     add_memory(t, c);
+    characterize_add_tiles_json(t, c);
     add_projection(t, c);
     if (c->convention.name) add_convention(t, &c->convention);
     if (c->validation) characterize_add_validation_json(t, c);
@@ -217,7 +243,7 @@ rn_status characterize_add_json(struct rn_text *t, const struct characterize *c)
     rn_text_add(t, ",\n\"per_layer\": [");
     for (int i = 0; i < c->trace.ops; i++) {
         rn_text_add(t, "%s\n  ", i ? "," : "");
-        add_layer(t, &c->trace, &c->trace.op[i]);
+        add_layer(t, c, &c->trace.op[i]);
     }
     rn_text_add(t, "],\n\"per_fused_op\": [");
     for (int i = 0; i < c->groups.rows; i++) {

@@ -32,19 +32,20 @@ static void add_measured(struct rn_text *t, const struct rn_measured *m)
     rn_text_add(t, "\n");
 }
 
-rn_status characterize_measure(const char *path, const struct characterize *c)
+rn_status characterize_measure(const char *path, const struct characterize *c, int rounds)
 {
     struct rn_measured m;
     struct rn_text t = { 0 };
     const char *isa = c->device.ops->isa(c->device.dev);
-    rn_status status = rn_measure(&m, c->device.threads, isa);
+    rn_status status = rn_measure(&m, c->device.threads, isa, rounds);
     if (status) return status;
     rn_text_add(&t, "# Measured by ./characterize --measure: multiply-adds on registers, and with operands out of\n"
                 "# memory and results into it; reads of each level of memory; short tasks.  No net and no layer\n"
                 "# was run.\n"
                 "name = this machine, %d threads, %s\n"
-                "source = measured with resnet.c " RN_VERSION ", %d threads, %s\n", c->device.threads, isa,
-                c->device.threads, isa);
+                "source = measured with resnet.c " RN_VERSION "\n"
+                "threads = %d\nisa = %s\nnumerics = %s\n", c->device.threads, isa, c->device.threads, isa,
+                opt_text(c->o, "numerics"));
     add_measured(&t, &m);
     status = rn_text_status(&t);
     if (!status) status = rn_file_write(path, t.data, t.length);

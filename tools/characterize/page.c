@@ -86,26 +86,30 @@ void page_field(struct page *p, const char *name, const char *fmt, ...)
     report_field(&p->form, name, text, NULL);
 }
 
-void page_bullet(struct page *p, const char *fmt, ...)
+/* One sentence, in the form that `sink` gives it. */
+static void add_sentence(struct page *p, void (*sink)(struct report_page *form, const char *fmt, ...), const char *fmt,
+                         va_list args)
 {
     char text[LINE];
+    vsnprintf(text, sizeof text, fmt, args);
+    add_item(p, "text", text);
+    sink(&p->form, "%s", text);
+}
+
+void page_bullet(struct page *p, const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    add_sentence(p, report_bullet, fmt, args);
     va_end(args);
-    add_item(p, "text", text);
-    report_bullet(&p->form, "%s", text);
 }
 
 void page_note(struct page *p, const char *fmt, ...)
 {
-    char text[LINE];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    add_sentence(p, report_note, fmt, args);
     va_end(args);
-    add_item(p, "text", text);
-    report_note(&p->form, "%s", text);
 }
 
 void page_table(struct page *p, const struct report_head *head, int columns)
@@ -133,7 +137,11 @@ void page_row(struct page *p, const char *const *cell, int cells)
 
 void page_fold(struct page *p, const char *title)
 {
+    const unsigned into = p->form.into;
     add_item(p, "heading", title);
+    p->form.into = into & ~(unsigned)REPORT_HTML; /* there it is what unfolds */
+    report_heading(&p->form, title);
+    p->form.into = into;
     report_fold(&p->form, title);
 }
 

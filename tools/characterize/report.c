@@ -30,6 +30,22 @@ double characterize_small_share(const struct characterize *c)
 
 /* -- what the net is ------------------------------------------------------------------------------- */
 
+/* How the report of 2025-10-17 came to its FLOPs: see convention.c for the lines. */
+static void seeds_flops(struct page *p, const struct characterize *c)
+{
+    struct rn_convention v;
+    char more[RN_NUMBER_CHARS], total[RN_NUMBER_CHARS], shapes[RN_NUMBER_CHARS], small[RN_NUMBER_CHARS];
+    char left[RN_NUMBER_CHARS];
+    if (rn_convention_of(&v, "seed", &c->trace)) return;
+    page_bullet(p, "The report of 2025-10-17 says 3,786,155,008 FLOPs, %s %% more. Its published source counts %s: %s "
+                "of them because shapes are too large, %s as batch norm and ReLU; and it leaves out %s, of %d "
+                "convolutions and the linear layer.",
+                rn_fixed_text(more, 100.0 * (3786155008.0 / (double)c->counts.work[0].conv_linear - 1), 2),
+                characterize_grouped(total, v.total), characterize_grouped(shapes, v.line[1].count),
+                characterize_grouped(small, v.line[2].count), characterize_grouped(left, c->seed.left_out),
+                c->seed.convs_left_out);
+}
+
 static void summary(struct page *p, const struct characterize *c)
 {
     const struct rn_work_counts *w = &c->counts.work[RN_WORK_INFERENCE];
@@ -43,11 +59,7 @@ static void summary(struct page *p, const struct characterize *c)
                 rn_fixed_text(a, characterize_small_share(c), 2));
     page_bullet(p, "It has %s parameters, and its executor runs it as %d fused operations.",
                 characterize_grouped(a, c->counts.parameters), c->groups.rows);
-    if (!characterize_is_seeds(c)) return;
-    page_bullet(p, "The report of 2025-10-17 says 3,786,155,008 FLOPs, %s %% more. Its published source gives "
-                "exactly that number (section 4), but what it adds is neither batch norm nor ReLU: some of its "
-                "shapes are too large, and %d convolutions and the linear layer are left out.",
-                rn_fixed_text(b, 100.0 * (3786155008.0 / (double)w->conv_linear - 1), 2), c->seed.convs_left_out);
+    if (characterize_is_seeds(c)) seeds_flops(p, c);
 }
 
 /* Stem, stages and head, a line each. */
@@ -150,7 +162,7 @@ static rn_status compose(struct page *p, const char *folder, const struct charac
     characterize_results(p, c, &m);
     characterize_theory(p, c);
     characterize_fusions(p, c);
-    characterize_performance(p, c);
+    characterize_performance(p, c, &m);
     status = add_pictures(p, folder, c);
     characterize_published(p, c);
     characterize_insights(p, c, &m);
@@ -158,6 +170,7 @@ static rn_status compose(struct page *p, const char *folder, const struct charac
     page_section(p, "Next to this net");
     characterize_variants(p, c);
     characterize_sweeps(p, c);
+    if (!status && opt_switch(c->o, "roadmap")) status = characterize_roadmap(p, c);
     characterize_conclusion(p, c, &m);
     references(p);
     page_end(p);

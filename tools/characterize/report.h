@@ -30,12 +30,14 @@ int characterize_least(const struct characterize_machines *m, double (*of)(const
 void characterize_results(struct page *p, const struct characterize *c, const struct characterize_machines *m);
 void characterize_theory(struct page *p, const struct characterize *c);
 void characterize_fusions(struct page *p, const struct characterize *c);
-void characterize_performance(struct page *p, const struct characterize *c);
+void characterize_performance(struct page *p, const struct characterize *c, const struct characterize_machines *m);
+void characterize_tiles(struct page *p, const struct characterize *c, const struct characterize_machines *m);
 void characterize_published(struct page *p, const struct characterize *c);
 void characterize_insights(struct page *p, const struct characterize *c, const struct characterize_machines *m);
 void characterize_checklist(struct page *p, const struct characterize *c, const struct characterize_machines *m);
 void characterize_variants(struct page *p, const struct characterize *c);
 void characterize_sweeps(struct page *p, const struct characterize *c);
+rn_status characterize_roadmap(struct page *p, const struct characterize *c); /* RN_ENOMEM */
 void characterize_conclusion(struct page *p, const struct characterize *c, const struct characterize_machines *m);
 
 #endif /* RN_CHARACTERIZE_REPORT_H */

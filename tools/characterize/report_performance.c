@@ -1,4 +1,4 @@
-/* report_performance.c - every fused operation on the machine, and its tiles. */
+/* report_performance.c - every fused operation on the machine. */
 #include "tools/characterize/report.h"
 
 #include <stdio.h>
@@ -15,6 +15,10 @@ static void averages(struct page *p, const struct characterize *c)
     if (c->projection.missing_seconds < 0)
         page_field(p, "Average latency", "%s ms on %s", rn_fixed_text(b, 1e3 * c->projection.seconds / groups, 4),
                    c->hardware.name);
+    for (int i = 0; c->projection.row && i < CHARACTERIZE_ASSUMED; i++)
+        if (!c->hardware.known[characterize_assumed[i].key])
+            page_field(p, rn_hardware_key_name(characterize_assumed[i].key), "N/A: not in the file; %d is taken, so "
+                       "that latencies are the least there can be", characterize_assumed[i].value);
     page_field(p, "Average traffic", "%s million bytes", rn_fixed_text(d, c->projection.bytes / MB, 2));
     if (characterize_is_seeds(c))
         page_note(p, "The report of 2025-10-17 divides its sums by 17 windows: 223 MFLOPs, 0.013 ms on its GPU, "
@@ -45,63 +49,6 @@ static void ranking(struct page *p, const struct characterize *c)
         };
         page_row(p, row, RN_COUNT(row));
     }
-}
-
-/* Tiles of the whole net against one memory; the greatest working set. */
-static void tiles_row(struct page *p, const struct characterize *c, const char *name, double capacity,
-                      bool wavefront)
-{
-    int64_t tiles = 0, traffic = 0, tiled = 0, largest = 0;
-    int split = 0;
-    bool fits = true;
-    char a[24], b[24], x[RN_NUMBER_CHARS], w[RN_NUMBER_CHARS];
-    for (int i = 0; i < c->groups.rows; i++) {
-        const struct rn_tiling r = rn_tile(&c->groups.row[i], &c->trace, 4, wavefront ? 1e18 : capacity);
-        fits = fits && r.tiles;
-        tiles += r.tiles;
-        traffic += r.traffic;
-        tiled += r.tiled_traffic;
-        largest = RN_MAX(largest, r.working_set);
-        split += r.tiles > 1;
-    }
-    snprintf(a, sizeof a, "%d", split);
-    snprintf(b, sizeof b, "%lld", (long long)tiles);
-    const char *const row[] = { name, characterize_grouped(w, largest), fits ? a : "N/A", fits ? b : "N/A",
-                                fits ? rn_fixed_text(x, (double)tiled / (double)traffic, 3) : "N/A",
-                                "17, factor 1 (text: 1.8)" };
-    page_row(p, row, characterize_is_seeds(c) ? 6 : 5);
-}
-
-static void tiles(struct page *p, const struct characterize *c)
-{
-    static const struct report_head head[] = {
-        { "memory", 26, true }, { "largest working set, bytes", 20, false }, { "operations split", 10, false },
-        { "tiles", 10, false }, { "traffic, times", 10, false }, { "report of 2025-10-17", 24, true },
-    };
-    page_heading(p, "Tiles, fp32, one image");
-    page_table(p, head, characterize_is_seeds(c) ? 6 : 5);
-    tiles_row(p, c, "256 KB L2", 262144, false);
-    tiles_row(p, c, "48 KB shared memory", 49152, false);
-    tiles_row(p, c, "24 MB unified buffer", 25165824, false);
-    tiles_row(p, c, "wavefront", 0, true);
-    page_note(p, "A tile is some rows, some channels and some of the channels summed over, with all that it takes; "
-              "every one fits. Of all ways to cut, the one with the least traffic is taken, then the one with the "
-              "fewest tiles. N/A: not even one row of one channel fits.");
-    if (characterize_is_seeds(c))
-        page_note(p, "The rule of the report of 2025-10-17 sums the four extents of a shape where it means their "
-                  "product, so that no window ever has more than one tile.");
-}
-
-/* The seed's 1 + 0.05 (tiles - 1), for its 17 tiles and for as many as there are fused operations. */
-static void overhead(struct page *p, const struct characterize *c)
-{
-    char a[RN_NUMBER_CHARS], b[RN_NUMBER_CHARS];
-    if (!characterize_is_seeds(c)) return;
-    page_note(p, "Its text takes 5 %% for every tile after the first: %d windows make %s, and one tile for each of "
-              "the %d fused operations here would make %s. Tiles of different operations do not slow each other "
-              "down: what a tile costs is the traffic above.", c->seed.rows,
-              rn_fixed_text(a, 1 + 0.05 * (c->seed.rows - 1), 1),
-              c->groups.rows, rn_fixed_text(b, 1 + 0.05 * (c->groups.rows - 1), 1));
 }
 
 /* The operations that take longest: where a change would help. */
@@ -140,13 +87,12 @@ static void validation(struct page *p, const struct characterize *c)
               rn_fixed_text(m, 100 * v->median_error, 1));
 }
 
-void characterize_performance(struct page *p, const struct characterize *c)
+void characterize_performance(struct page *p, const struct characterize *c, const struct characterize_machines *m)
 {
     page_section(p, "Performance");
     averages(p, c);
     ranking(p, c);
     bottlenecks(p, c);
     validation(p, c);
-    tiles(p, c);
-    overhead(p, c);
+    characterize_tiles(p, c, m);
 }

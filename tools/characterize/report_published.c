@@ -24,6 +24,8 @@ static void literature(struct page *p, const struct characterize *c)
 {
     static const struct report_head head[] = { { "source", 40, true }, { "quoted there", 30, true },
                                                { "verdict", 70, true } };
+    char m[RN_NUMBER_CHARS], vision_verdict[200];
+    const bool parameters = !strcmp(characterize_millions(m, c->counts.parameters), "11.69");
     char a[RN_NUMBER_CHARS], verdict[200];
     page_heading(p, "Published figures");
     page_table(p, head, RN_COUNT(head));
@@ -32,8 +34,9 @@ static void literature(struct page *p, const struct characterize *c)
              "is of 10 crops, 72.12 %%: 69.8 %% is torchvision's", characterize_grouped(a, c->counts.work[0].macs));
     const char *const paper[] = { "He et al. 2016", "1.8 GFLOPs, 11.7M, 69.8 %", verdict };
     page_row(p, paper, RN_COUNT(paper));
-    const char *const vision[] = { "torchvision", "1.82 GFLOPs, 11.69M, 69.76 %",
-                                   "same parameters and accuracy; its own table says 1.81, MACs like ours" };
+    snprintf(vision_verdict, sizeof vision_verdict, "%s million parameters here, %s; its own table says 1.81 G, "
+             "MACs like ours, and 69.758 %%", m, parameters ? "same" : "not the same");
+    const char *const vision[] = { "torchvision", "1.82 GFLOPs, 11.69M, 69.76 %", vision_verdict };
     page_row(p, vision, RN_COUNT(vision));
     const char *const theirs[] = { "report of 2025-10-17", "3.79 GFLOPs, \"true computational cost\"",
                                    "corrected because of section 4" };

@@ -78,6 +78,35 @@ static void families(struct page *p, const struct characterize *c)
     }
 }
 
+/* Every operation: what it holds, and what each pass and either optimiser computes. */
+static void layers(struct page *p, const struct characterize *c)
+{
+    static const struct report_head head[] = {
+        { "operation", 24, true }, { "kind", 20, true }, { "shape", 20, true }, { "parameters", 12, false },
+        { "trainable", 6, true }, { "buffers", 8, false }, { "MACs", 14, false }, { "FLOPs, inference", 14, false },
+        { "forward", 14, false }, { "data gradient", 14, false }, { "weight gradient", 14, false },
+        { "SGD", 12, false }, { "AdamW", 12, false },
+    };
+    char shape[64], cell[9][RN_NUMBER_CHARS];
+    page_fold(p, "Every operation: parameters, buffers, and the FLOPs of each pass and of the optimisers");
+    page_table(p, head, RN_COUNT(head));
+    for (int i = 1; i < c->trace.ops; i++) {
+        const struct rn_op *op = &c->trace.op[i];
+        const int64_t number[] = {
+            op->parameters, op->buffers, rn_op_macs(&c->trace, op, RN_WORK_INFERENCE),
+            rn_op_all_flops(&c->trace, op, RN_WORK_INFERENCE), rn_op_all_flops(&c->trace, op, RN_WORK_FORWARD),
+            rn_op_all_flops(&c->trace, op, RN_WORK_DATA), rn_op_all_flops(&c->trace, op, RN_WORK_WEIGHTS),
+            RN_SGD_FLOPS * op->parameters, RN_ADAMW_FLOPS * op->parameters,
+        };
+        for (size_t k = 0; k < RN_COUNT(number); k++) characterize_grouped(cell[k], number[k]);
+        const char *const row[] = { op->name, rn_op_kind_name(op->kind), characterize_shape(shape, op), cell[0],
+                                    op->parameters ? "yes" : "", cell[1], cell[2], cell[3], cell[4], cell[5], cell[6],
+                                    cell[7], cell[8] };
+        page_row(p, row, RN_COUNT(row));
+    }
+    page_unfold(p);
+}
+
 static void seeds_sum(struct page *p, const struct characterize *c)
 {
     static const struct report_head head[] = { { "line", 44, true }, { "FLOPs", 18, false }, { "rule", 60, true } };
@@ -100,5 +129,6 @@ void characterize_theory(struct page *p, const struct characterize *c)
     page_section(p, "Theory");
     table(p, c);
     families(p, c);
+    layers(p, c);
     seeds_sum(p, c);
 }

@@ -86,30 +86,38 @@ static void add_matches(struct rn_text *t, const char *what, const struct rn_mat
     }
 }
 
+static void add_instances(struct rn_text *t, const struct characterize *c, const struct rn_matches *m,
+                          const struct rn_pattern *p)
+{
+    char number[RN_NUMBER_CHARS];
+    for (int i = 0; i < m->rows; i++) {
+        rn_text_add(t, "    %s, %s bytes:", p[m->row[i].pattern].name, characterize_grouped(number, m->row[i].saved));
+        for (int k = 0; k < m->row[i].length; k++) rn_text_add(t, " %s", c->trace.op[m->row[i].op[k]].name);
+        rn_text_add(t, "\n");
+    }
+}
+
 static void add_fusions(struct rn_text *t, const struct characterize *c)
 {
     int patterns;
     const struct rn_pattern *p = rn_patterns_fused(false, &patterns);
-    rn_text_add(t, "\nfusions, with the memory traffic of one image that each saves\n");
+    rn_text_add(t, "\nfusions, with the memory traffic of one image, fp32, that each saves\n");
     add_matches(t, "   the executor runs these", &c->fused, p, patterns);
     p = rn_patterns_fused(true, &patterns);
     add_matches(t, "   the same, batch norm folded", &c->folded_fused, p, patterns);
     p = rn_patterns_candidates(&patterns);
-    add_matches(t, "   would be possible", &c->candidates, p, patterns);
+    add_matches(t, "   possible, and beyond what the executor saves", &c->candidates, p, patterns);
+    add_instances(t, c, &c->candidates, p);
     if (!c->user.row) return;
-    add_matches(t, "   yours", &c->user, c->patterns.row, c->patterns.rows);
-    for (int i = 0; i < c->user.rows; i++) {
-        const struct rn_match *m = &c->user.row[i];
-        rn_text_add(t, "    %s:", c->patterns.row[m->pattern].name);
-        for (int k = 0; k < m->length; k++) rn_text_add(t, " %s", c->trace.op[m->op[k]].name);
-        rn_text_add(t, "\n");
-    }
+    add_matches(t, "   yours, alone", &c->user, c->patterns.row, c->patterns.rows);
+    add_instances(t, c, &c->user, c->patterns.row);
 }
 
 static void add_memory(struct rn_text *t, const struct characterize *c)
 {
     const struct rn_memory *m = &c->memory;
-    rn_text_add(t, "\nmemory, %d image%s, backend %s\n", c->batch, c->batch == 1 ? "" : "s", c->device.ops->name);
+    rn_text_add(t, "\nmemory, %d image%s, backend %s, %s: a value of a tensor is %zu bytes\n", c->batch,
+                c->batch == 1 ? "" : "s", c->device.ops->name, opt_text(c->o, "numerics"), m->element);
     add_megabytes(t, "input", m->input, "");
     add_megabytes(t, "weights", m->weights, "");
     add_megabytes(t, "buffers", m->buffers + m->counters, "");
@@ -166,6 +174,10 @@ static void add_projection(struct rn_text *t, const struct characterize *c)
     add_known(t, "latency", 1e3 * p->seconds, 4, "ms", p->missing_seconds);
     add_known(t, "energy", p->joules, 6, "J", p->missing_joules);
     add_known(t, "speed over the file cpu.conf", characterize_speedup(c, p), 1, "times", p->missing_seconds);
+    for (int i = 0; p->row && i < CHARACTERIZE_ASSUMED; i++)
+        if (!c->hardware.known[characterize_assumed[i].key])
+            rn_text_add(t, "  %-34s %18s not in the file; %d is taken: the least time\n",
+                        rn_hardware_key_name(characterize_assumed[i].key), "N/A", characterize_assumed[i].value);
     if (p->row) add_ranking(t, c);
 }
 
@@ -198,6 +210,7 @@ void characterize_add_text(struct rn_text *t, const struct characterize *c)
     add_passes(t, c);
     add_fusions(t, c);
     add_memory(t, c);
+    characterize_add_tiles(t, c);
     add_projection(t, c);
     if (c->convention.name) characterize_add_convention(t, c);
     if (c->validation) characterize_add_validation(t, c);

@@ -8,10 +8,12 @@
 #include "tools/characterize/validate.h"
 
 #include "base/mem.h"
+#include "base/quantile.h"
 #include "base/random.h"
 #include "observe/observe.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* -- the clock around each call ------------------------------------------------------------------- */
 
@@ -83,18 +85,6 @@ static struct rn_ops watched(const struct rn_ops *ops)
 #define LEAST_RUNS 7
 #define SECONDS 2.0 /* of either measurement, unless LEAST_RUNS take longer */
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, int count)
-{
-    qsort(x, (size_t)count, sizeof *x, compare);
-    return count % 2 ? x[count / 2] : (x[count / 2 - 1] + x[count / 2]) / 2;
-}
-
 struct subject { struct rn_net *net; float *images, *logits; int batch; };
 
 static rn_status prepare(struct subject *s, const struct characterize *c, const struct rn_net_config *of,
@@ -146,7 +136,7 @@ rn_status characterize_time(double *seconds, int *runs, const struct characteriz
         for (int i = 0; i < WARM; i++) one_pass(&s);
         const double begin = rn_seconds();
         for (*runs = 0; !enough(*runs, begin); (*runs)++) time[*runs] = one_pass(&s);
-        *seconds = median(time, *runs);
+        *seconds = rn_median(time, *runs);
     }
     finish(&s);
     return status;
@@ -179,11 +169,31 @@ static rn_status time_layers(double *seconds, const struct characterize *c)
     watch = (struct watch){ c->device.ops, rn_alloc_array((size_t)most, sizeof(double)), 0, most };
     if (!status && (!time || !watch.seconds)) status = RN_ENOMEM;
     if (!status) status = watch_passes(time, &runs, &s, groups);
-    for (int i = 0; !status && i < groups; i++) seconds[i] = median(time[i], runs);
+    for (int i = 0; !status && i < groups; i++) seconds[i] = rn_median(time[i], runs);
     finish(&s);
     rn_free(watch.seconds);
     rn_free(time);
     return status;
+}
+
+/* A file that --measure has made says what with; what it says of other threads or instructions is no projection of
+ * this run. */
+static rn_status check_measured(const struct characterize *c)
+{
+    const struct rn_hardware *h = &c->hardware;
+    const char *file = opt_text(c->o, "hardware"), *isa = c->device.ops->isa(c->device.dev);
+    const char *numerics = opt_text(c->o, "numerics");
+    const int threads = (int)rn_hardware_value(h, RN_HW_THREADS, c->device.threads);
+    if (threads != c->device.threads)
+        return rn_fail(RN_EINPUT, "--validate: %s was measured with %d threads, and this run has %d; --threads %d, or "
+                       "measure again", file, threads, c->device.threads, threads);
+    if (*h->isa && strcmp(h->isa, isa))
+        return rn_fail(RN_EINPUT, "--validate: %s was measured with %s, and this run has %s; --isa %s, or measure "
+                       "again", file, h->isa, isa, h->isa);
+    if (*h->numerics && strcmp(h->numerics, numerics))
+        return rn_fail(RN_EINPUT, "--validate: %s was measured for --numerics %s, and this run has %s", file,
+                       h->numerics, numerics);
+    return RN_OK;
 }
 
 rn_status characterize_validate(struct characterize_validation *v, const struct characterize *c)
@@ -193,15 +203,17 @@ rn_status characterize_validate(struct characterize_validation *v, const struct 
     if (p->missing_seconds >= 0)
         return rn_fail(RN_EUSAGE, "--validate: %s has no %s", c->hardware.name,
                        rn_hardware_key_name(p->missing_seconds));
+    rn_status status = check_measured(c);
+    if (status) return status;
     v->measured = rn_alloc_array((size_t)v->groups, sizeof *v->measured);
     double *error = rn_alloc_array((size_t)v->groups, sizeof *error);
-    rn_status status = v->measured && error ? characterize_time(&v->seconds, &v->runs, c, &c->config) : RN_ENOMEM;
+    status = v->measured && error ? characterize_time(&v->seconds, &v->runs, c, &c->config) : RN_ENOMEM;
     if (!status) status = time_layers(v->measured, c);
     for (int i = 0; !status && i < v->groups; i++) {
         const double off = p->row[i].seconds / v->measured[i] - 1;
         error[i] = off < 0 ? -off : off;
     }
-    if (!status) v->median_error = median(error, v->groups);
+    if (!status) v->median_error = rn_median(error, v->groups);
     rn_free(error);
     return status;
 }
@@ -233,6 +245,8 @@ void characterize_add_validation_json(struct rn_text *t, const struct characteri
         rn_text_number(t, 1e3 * c->projection.row[i].seconds);
         rn_text_add(t, ", \"measured_ms\": ");
         rn_text_number(t, 1e3 * v->measured[i]);
+        rn_text_add(t, ", \"error\": ");
+        rn_text_number(t, c->projection.row[i].seconds / v->measured[i] - 1);
         rn_text_add(t, "}");
     }
     rn_text_add(t, "]}");
