@@ -4,6 +4,7 @@
 #            BUILD=release|debug|asan|ubsan|tsan   PREFIX=/usr/local   DESTDIR=   JOBS=2 (of check-all)
 #            IMAGES=no (to build without libjpeg-turbo and libpng)   PKG_CONFIG=pkg-config (the target's)
 #            CUDA=1 (the backend cuda, by NVCC=nvcc)   CUDA_ARCHS='sm_75 sm_80 sm_86 sm_89 sm_90'
+#            CUDNN_ROOT=FOLDER (where cuDNN and cuBLAS are, if they are not found)   CUDNN=no (to build without)
 # Release programs stand in the project's root; those of any other build in $(BUILDDIR)/bin.
 
 BUILD    ?= release
@@ -42,7 +43,7 @@ WARN     = -Wall -Wextra -Wpedantic
 STRICT   = $(WARN) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Werror
 FLAGS    = $(strip $(OPT) $(WARN) $(CFLAGS) $(KIND_$(BUILD)) $(OURS))
 LDLIBS   = -lm -lz
-LIBS     = $(strip $(IMAGE_LIBS) $(LDLIBS) $(CUDA_LIBS))
+LIBS     = $(strip $(IMAGE_LIBS) $(LDLIBS) $(CUDNN_LIBS) $(CUDA_LIBS))
 LINK     = $(strip $(CC) $(FLAGS) $(LDFLAGS))
 
 # The optional libraries that this compiler can link with: flags for src/data/image_*.c, and libraries.
@@ -54,17 +55,23 @@ IMAGE_FLAGS := $(filter-out -- $(IMAGE_LIBS),$(FOUND))
 # The backend cuda.  PTX of the last architecture is kept too, for GPUs that come later.
 CUDA_ARCHS   ?= sm_75 sm_80 sm_86 sm_89 sm_90
 CUDA_SOURCES := $(sort $(wildcard src/cuda/*.cu))
+CUDA_FAST    := $(filter src/cuda/fast_%,$(CUDA_SOURCES))# by cuDNN and cuBLAS
 NVCC         ?= nvcc
 NVCC_EXACT   = -fmad=false -prec-div=true -prec-sqrt=true -ftz=false
 NVCC_PTX     = $(patsubst sm_%,compute_%,$(lastword $(CUDA_ARCHS)))
 NVCC_CODE    = $(foreach arch,$(CUDA_ARCHS),-gencode arch=$(arch:sm_%=compute_%),code=$(arch)) \
     -gencode arch=$(NVCC_PTX),code=$(NVCC_PTX)
 NVCC_LINE    = $(strip $(NVCC) -O3 -std=c++17 $(NVCC_EXACT) --Werror all-warnings \
-    -Xcompiler -fPIC,-Wall,-Wextra,-ffp-contract=off $(NVCC_FLAGS) $(NVCC_CODE) $(INCLUDES))
+    -Xcompiler -fPIC,-Wall,-Wextra,-ffp-contract=off $(NVCC_FLAGS) $(NVCC_CODE) $(INCLUDES) $(CUDNN_FLAGS))
 ifeq ($(filter-out 0 no,$(CUDA)),)
 CUDA_USED  :=
 else
-CUDA_USED  := $(CUDA_SOURCES)
+CUDNN      ?= auto
+CUDNN_ROOT ?=
+CUDNN_FOUND := $(if $(filter no,$(CUDNN)),,$(shell CUDNN_ROOT='$(CUDNN_ROOT)' PKG_CONFIG='$(PKG_CONFIG)' sh tools/cudnn.sh $(NVCC)))
+CUDNN_LIBS  := $(filter -l% -L% -Wl%,$(CUDNN_FOUND))
+CUDNN_FLAGS := $(filter-out -- $(CUDNN_LIBS),$(CUDNN_FOUND))
+CUDA_USED  := $(if $(CUDNN_FLAGS),$(CUDA_SOURCES),$(filter-out $(CUDA_FAST),$(CUDA_SOURCES)))
 CUDA_HOME  ?= $(shell $(NVCC) --dryrun -c -x cu /dev/null 2>&1 | sed -n 's,^.. _HERE_=\(.*\)/bin$$,\1,p')
 CUDA_LIBS  := $(patsubst %/libcudart_static.a,-L%,$(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a \
     $(CUDA_HOME)/lib/libcudart_static.a $(CUDA_HOME)/targets/*/lib/libcudart_static.a))) \
@@ -171,7 +178,7 @@ experiments: all ## the profiling study, exp1 to exp5; DATA= EXPERIMENTS="exp1 e
 
 # Where there is a C++ compiler, and programs of this machine are built, tests/cuda.sh has something to judge.
 EMULATED_TEST = $(if $(filter release debug,$(BUILD)),$(if $(shell command -v $(CXX)),$(EMULATED)/libcuda_emulated.so \
-    $(EMULATED)/train))
+    $(EMULATED)/train $(EMULATED)/conform))
 
 test: all tests $(EMULATED_TEST) ## the tests: under three minutes, no network, no Python
 	@sh tests/run.sh $(BUILDDIR) $(RUN)
@@ -206,14 +213,15 @@ fuzz-image: ## reads damaged pictures under the sanitizers for FUZZ_SECONDS=60
 
 # The backend cuda without a GPU: its sources compiled as C++ for the device of tests/cuda_emulated/, as a plug-in
 # and built into two programs.  RN_CUDA_NOMINAL: small shapes meet the large tiles, and chunks of several leaves.
-EMULATED_OBJ := $(patsubst src/cuda/%.cu,$(EMULATED)/%.o,$(CUDA_SOURCES)) $(EMULATED)/device_emulated.o
+EMULATED_OBJ := $(patsubst src/cuda/%.cu,$(EMULATED)/%.o,$(CUDA_SOURCES)) \
+    $(patsubst tests/cuda_emulated/%.cpp,$(EMULATED)/emulated/%.o,$(wildcard tests/cuda_emulated/*.cpp))
 EMULATED_CXX = $(CXX) -O2 -std=c++17 -ffp-contract=off $(shell $(CXX) -march=native -E -x c++ /dev/null >/dev/null 2>&1 && \
     echo -march=native) -fPIC $(WARN) -Wno-unknown-pragmas -Wno-maybe-uninitialized -Itests/cuda_emulated \
-    -DRN_CUDA_NOMINAL=1 $(INCLUDES)
+    -DRN_CUDA_NOMINAL=1 -DRN_HAVE_CUDNN -DRN_FAST_WORKSPACE=65536u -DRN_FAST_BLAS_BYTES=4096u $(INCLUDES)
 
 cuda-emulated: $(EMULATED)/libcuda_emulated.so $(EMULATED)/train $(EMULATED)/conform ## the backend cuda on an emulated device
 
-$(EMULATED)/device_emulated.o: tests/cuda_emulated/device.cpp
+$(EMULATED)/emulated/%.o: tests/cuda_emulated/%.cpp $(BUILDDIR)/flags
 	@mkdir -p $(@D)
 	$(EMULATED_CXX) -MMD -MP -c -o $@ $<
 

@@ -5,9 +5,10 @@
 #
 # Builds with nvcc for this GPU alone; judges every slot by the reference, bit for bit; lets compute-sanitizer look for
 # wrong accesses and races; compares the hashes of three steps with the CPU's; runs exp3 on the built-in data; times
-# training steps against PyTorch in FP32 (TF32 off) where PyTorch sees the GPU.  What is not there is a row that
-# says so.
-# PYTHON=python3 chooses the one with PyTorch.
+# training steps against PyTorch in FP32 (TF32 off) where PyTorch sees the GPU.  Where cuDNN is there, the same of the
+# numerics fast: gradients within their bounds, runs that repeat themselves with and without CUDA graphs, the sweep of
+# exp4, exp5, fp16 against PyTorch's AMP.  What is not there is a row that says so.
+# PYTHON=python3 chooses the one with PyTorch; CUDNN_ROOT=FOLDER says where cuDNN is.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -77,24 +78,62 @@ else
     failed=1
 fi
 
+# -- the numerics fast ----------------------------------------------------------------------------------
+fast=
+$build/bin/train --version | grep -q '^CUDA .*cuDNN [0-9]' && fast=yes
+# hashes NAME NUMERICS: the hash lines of six steps; with RESNET_CUDA_GRAPHS=no, without graphs.
+hashes() {
+    within 60 $build/bin/train --data demo --arch resnet18 --stem cifar --batch-size 16 --max-steps 6 --limit-val 4 \
+        --hash --quiet --json --backend cuda --numerics "$2" --output "$out/fast" --overwrite 2>"$out/$1.log" >"$out/$1.out"
+    grep '^step ' "$out/$1.out" >"$out/$1.txt"
+}
+if [ -z "$fast" ]; then
+    row "numerics fast" "this build did not find cuDNN and cuBLAS: CUDNN_ROOT=FOLDER says where they are"
+else
+    row "cuDNN, cuBLAS" "$($build/bin/train --version | sed -n 's/^CUDA .*; //p')"
+    for numerics in fast fast-fp16 fast-bf16; do
+        step "gradients, $numerics" 40 "grad-$numerics.log" $build/bin/conform --backend cuda --grad --numerics $numerics
+        hashes graphs $numerics
+        RESNET_CUDA_GRAPHS=no hashes plain $numerics
+        if [ -s "$out/graphs.txt" ] && cmp -s "$out/graphs.txt" "$out/plain.txt"; then
+            row "six steps, $numerics" "the same weights with and without CUDA graphs;$(sed -n 's/.*"isa": \(.*\),/ \1/p' "$out/graphs.out")"
+        else
+            row "six steps, $numerics" "FAILED: other weights with CUDA graphs than without, or none"
+            failed=1
+        fi
+    done
+fi
+
 # -- speed --------------------------------------------------------------------------------------------
-for stem in imagenet cifar; do
-    theirs=$(within 60 "$python" benchmarks/rivals/torch_gpu.py --stem $stem 2>"$out/torch-$stem.log" |
+# beside STEM NUMERICS FLAG...: a row with our speed, PyTorch's with these flags, and the ratio.
+beside() {
+    stem=$1 numerics=$2 name="training, stem $1, batch 64, $2" log=$out/bench-$1-$2; shift 2
+    theirs=$(within 60 "$python" benchmarks/rivals/torch_gpu.py --stem $stem "$@" 2>"$log-torch.log" |
         sed -n 's/.*"images_per_second": \([0-9.]*\).*/\1/p')
     within 60 $build/bin/bench --backend cuda --mode train --stem $stem --image-size 32 --num-classes 10 \
-        --batch-sizes 64 --warmup 10 --runs 50 --data-free --quiet --csv "$out/bench-$stem.csv" \
-        >"$out/bench-$stem.log" 2>&1
-    ours=$(column images_per_second "$out/bench-$stem.csv" 2>/dev/null)
+        --batch-sizes 64 --warmup 10 --runs 50 --data-free --quiet --numerics $numerics --csv "$log.csv" >"$log.log" 2>&1
+    ours=$(column images_per_second "$log.csv" 2>/dev/null)
     if [ -z "$ours" ]; then
-        row "training, stem $stem, batch 64, FP32" "FAILED: $(tail -n 1 "$out/bench-$stem.log")"
+        row "$name" "FAILED: $(tail -n 1 "$log.log")"
         failed=1
     elif [ -z "$theirs" ]; then
-        row "training, stem $stem, batch 64, FP32" "$ours img/s; no PyTorch here: $(tail -n 1 "$out/torch-$stem.log")"
+        row "$name" "$ours img/s; no PyTorch here: $(tail -n 1 "$log-torch.log")"
     else
-        row "training, stem $stem, batch 64, FP32" \
-            "$ours img/s; PyTorch, TF32 off, $theirs img/s; ratio $(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")"
+        row "$name" "$ours img/s; PyTorch ${*:-with TF32 off} $theirs img/s; ratio $(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")"
     fi
+}
+for stem in imagenet cifar; do
+    beside $stem fp32
+    [ -z "$fast" ] || beside $stem fast
+    [ -z "$fast" ] || beside $stem fast-fp16 --amp
 done
+if [ -n "$fast" ]; then
+    step "exp4, the sweep" 60 exp4.log $build/bin/bench --backend cuda --mode train --numerics fast-fp16 --stem imagenet \
+        --image-size 32 --num-classes 10 --batch-sizes 16,32,64,128,256,512 --warmup 5 --runs 20 --data-free --quiet \
+        --csv "$out/exp4.csv"
+    step "exp5 on the built-in data, one epoch" 60 exp5.log $build/bin/train --preset exp5 --data demo --stem imagenet \
+        --epochs 1 --output "$out/exp5" --overwrite
+fi
 step "exp3 on the built-in data, one epoch" 90 exp3.log $build/bin/train --preset exp3 --data demo --stem imagenet \
     --epochs 1 --output "$out/exp3" --overwrite
 
@@ -102,6 +141,8 @@ step "exp3 on the built-in data, one epoch" 90 exp3.log $build/bin/train --prese
 if command -v compute-sanitizer >/dev/null; then
     step "memcheck" 120 memcheck.log compute-sanitizer --tool memcheck --error-exitcode 9 \
         $build/bin/conform --backend cuda --check-golden "$out/pack" --quiet
+    [ -z "$fast" ] || step "memcheck, fast-fp16" 90 memcheck-fast.log compute-sanitizer --tool memcheck --error-exitcode 9 \
+        $build/bin/conform --backend cuda --grad --numerics fast-fp16 --quiet
     step "racecheck" 120 racecheck.log compute-sanitizer --tool racecheck --error-exitcode 9 \
         $build/bin/conform --backend cuda --check-golden "$out/pack" --quiet
 else

@@ -65,6 +65,9 @@ extern const struct rn_ops rn_ops_cpu_bf16; /* ... of the bf16 numerics */
 extern const struct rn_ops rn_ops_cuda; /* the same bits on an NVIDIA GPU; only in a build with CUDA=1 */
 /* The GPUs that this build has code for, as in "sm_75 sm_90"; "" without CUDA. */
 const char *rn_cuda_build(void);
+/* The table of the numerics `fast`, by cuDNN and cuBLAS, whose versions *libraries names; NULL and "" in a build
+ * without them. */
+const struct rn_ops *rn_cuda_fast(const char **libraries);
 
 /* The table of the backend `name`: "ref", "cpu", "cuda", or the path of a shared object that exports
  * rn_backend_table (contains a '/' or ends in .so); for `numerics`, NULL or "" for the backend's first.

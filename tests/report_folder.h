@@ -30,7 +30,8 @@ static const char table[] = "1,0.5123,91.5,0.4,90.25,0.0001,2000,10.5,190.4,800.
 static const char summary[] =
     "{\"steps\": 128, \"epochs\": 4, \"train_loss\": 0.212986123, \"val_acc\": 98.45, \"best_acc\": 98.9500001,\n"
     " \"images_per_second\": 196.4321, \"seconds\": 40.7512345, \"peak_rss_mb\": 800.125, \"weights_hash\": "
-    "\"6d15b0aba2130e6a\", \"isa\": \"avx2\", \"skipped_images\": 3}\n";
+    "\"6d15b0aba2130e6a\", \"waited_seconds\": 1.25678, \"train_images\": 2000, \"val_images\": 517,\n"
+    " \"isa\": \"avx2\", \"cpu\": \"Z80 <at> 4 MHz\", \"skipped_images\": 3}\n";
 static const char hashes[] = "step 1 loss 0x1p+0 weights 1111111111111111\n"
                              "epoch 1 step 32 loss 0x1p+0 weights 2222222222222222\n"
                              "epoch 2 step 64 loss 0x1p+0 weights 9777d10fa7ea9408\n";
@@ -53,7 +54,7 @@ static const char bench[] =
     "\"p95_ms\": 121, \"p99_ms\": 122, \"min_ms\": 119, \"max_ms\": 123, \"images_per_second\": 66.667, "
     "\"gflops\": 241.8, \"peak_gflops_measured\": 416.9, \"peak_rss_mb\": 99.5, \"host_growth_mb\": null}],\n"
     " \"knee_batch\": 8, \"stem\": \"imagenet\", \"num_classes\": 2, \"warmup\": 10, \"runs\": 100, "
-    "\"input\": \"synthetic\"}\n";
+    "\"cpu\": \"6502\", \"input\": \"synthetic\"}\n";
 static const char missed[] =
     "{\"weights_hash\": \"9777d10fa7ea9408\", \"build\": \"resnet.c 0.1.0, compiled by cc\", \"split\": \"test\", "
     "\"test_is_validation\": false, \"count\": 300, \"wrong\": 13, \"images\": [{\"index\": 17, \"label\": \"" EVIL

@@ -6,10 +6,13 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tests/test.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "data/data.h"
+
+#include <time.h>
 
 /* -- specs ------------------------------------------------------------------------------------- */
 
@@ -367,6 +370,26 @@ static void test_loader_memory(void)
     CHECK(status == RN_OK && n > 10);
 }
 
+/* What is counted is the time in rn_loader_next, and nothing else. */
+static void test_loader_waited(void)
+{
+    const struct timespec nap = { 0, 50000000 };
+    struct rn_loader_config c = config(0);
+    struct rn_loader *l;
+    struct rn_batch b;
+    CHECK_OK(rn_loader_create(&l, &c));
+    CHECK_OK(rn_loader_begin(l, 0, 0));
+    CHECK(rn_loader_waited(l) == 0);
+    const double start = rn_seconds();
+    CHECK_OK(rn_loader_next(l, &b));
+    const double first = rn_loader_waited(l);
+    nanosleep(&nap, NULL);
+    CHECK(rn_loader_waited(l) == first && first > 0);
+    while (rn_loader_next(l, &b) == RN_OK && b.n) { }
+    CHECK(rn_loader_waited(l) > first && rn_loader_waited(l) <= rn_seconds() - start - 0.05);
+    rn_loader_free(l);
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
@@ -376,7 +399,7 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_loader_begin_again), RN_TEST_ROW(test_loader_order),
         RN_TEST_ROW(test_loader_free_early),
         RN_TEST_ROW(test_loader_refuses), RN_TEST_ROW(test_loader_memory),
-        RN_TEST_ROW(test_loader_measure),
+        RN_TEST_ROW(test_loader_measure), RN_TEST_ROW(test_loader_waited),
     };
     return rn_test_main("test_data", rows, RN_COUNT(rows), argc, argv);
 }

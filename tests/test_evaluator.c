@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tests/test_net.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "data/store.h"
 #include "io/io.h"
@@ -159,6 +160,26 @@ static void test_same_bits(void)
     CHECK(!memcmp(&a.interval.high, &b.interval.high, sizeof a.interval.high));
 }
 
+/* A probability given decides, itself included: what a target chose gives the same decisions again. */
+static void test_given_threshold(void)
+{
+    struct tool_evaluate want = on("val", 5);
+    const struct tool_screening chosen = screening(&want, 100, true, "1");
+    want.sensitivity.given = false;
+    want.threshold = (struct rn_optional){ true, chosen.threshold };
+    const struct tool_screening again = screening(&want, 100, true, "1");
+    CHECK(again.given && !again.chosen.split && again.threshold == chosen.threshold);
+    CHECK(again.counts.true_positive == chosen.counts.true_positive);
+    CHECK(again.counts.false_positive == chosen.counts.false_positive);
+    CHECK(again.figures.figure[RN_AUC] == chosen.figures.figure[RN_AUC]);
+    want.threshold.value = 0;
+    const struct tool_screening all = screening(&want, 100, true, "1");
+    CHECK(all.threshold == 0 && all.counts.true_positive == 8 && all.counts.false_positive == VAL - 8);
+    want.threshold.value = 1; /* of which no logit is sure */
+    const struct tool_screening none = screening(&want, 100, true, "1");
+    CHECK(none.counts.true_positive + none.counts.false_positive == 0 && none.counts.false_negative == 8);
+}
+
 /* The first image is light, the second is not: a limit of one leaves one class, and none to find. */
 static void test_one_class(void)
 {
@@ -245,6 +266,31 @@ static void test_predictions(void)
     rn_text_free(&text);
     tool_predictions_text(&text, &e, path);
     CHECK(!strncmp(text.data, "a.png: dark, 50.00 %\n", 21) && strstr(text.data, "\nb\\x0a.png: light, 98.20 %\n"));
+    rn_text_free(&text);
+    CHECK(!rn_dict_get(root, "threshold"));
+    rn_value_free(root);
+    e.screening.given = true; /* "light" at 50 and at 98 %: from 60 % on the first is dark, from 40 % light */
+    e.screening.positive_class = 1;
+    e.screening.threshold = 0.6;
+    tool_predictions_text(&text, &e, path);
+    CHECK(strstr(text.data, "a.png: dark, 50.00 % (\"light\" from probability 0.6 on)\n"));
+    CHECK(strstr(text.data, "b\\x0a.png: light, 98.20 % (\"light\""));
+    rn_text_free(&text);
+    e.screening.threshold = 0.4;
+    e.m.logits[0] = 1.125f; /* dark is likelier */
+    json.length = 0;
+    rn_text_add(&json, "{");
+    tool_predictions_json(&json, &e, path);
+    rn_text_add(&json, "}");
+    CHECK_OK(rn_json_parse(&root, json.data, json.length, "predictions"));
+    const struct rn_value *first = rn_dict_get(root, "predictions")->item[0];
+    CHECK(rn_dict_get(root, "threshold")->real == 0.4 && !strcmp(rn_dict_get(root, "positive_class")->text, "light"));
+    CHECK(!strcmp(rn_dict_get(first, "class")->text, "light") && rn_dict_get(first, "class_index")->integer == 1);
+    CHECK(rn_dict_get(first, "probability")->real < 0.5);
+    CHECK(!strcmp(rn_dict_get(rn_dict_get(first, "top5")->item[0], "class")->text, "dark"));
+    e.screening.positive_class = 0; /* who looks for dark finds it */
+    tool_predictions_text(&text, &e, path);
+    CHECK(!strncmp(text.data, "a.png: dark, 53.12 %", 20));
     rn_value_free(root);
     rn_text_free(&text);
     rn_text_free(&json);
@@ -337,12 +383,62 @@ static void test_no_memory(void)
     opt_end(&o);
 }
 
+/* Pictures read from files, judged, and their answers as CSV. */
+static rn_status predict(struct opt_set *o, const char *path)
+{
+    const struct tool_evaluate want = { .checkpoint = weights, .stem = "imagenet", .image_size = SIDE,
+                                        .logits = true };
+    const char *picture[2] = { path, path };
+    struct tool_evaluator v = {0};
+    struct tool_evaluation e = {0};
+    struct rn_text text = {0};
+    int count = 2;
+    rn_status st = tool_evaluator_open(&v, o, &want);
+    if (!st) st = tool_predict_read(&v, picture, &count);
+    if (!st) st = tool_evaluator_run(&e, &v);
+    if (!st) tool_answers_csv(&text, &e, tool_evaluator_split(&v, "val"));
+    if (!st) st = rn_text_status(&text);
+    if (!st) CHECK(count == 2 && strstr(text.data, "\n1,0,(no name),"));
+    rn_text_free(&text);
+    tool_evaluation_free(&e);
+    tool_evaluator_close(&v);
+    return st;
+}
+
+static void test_no_memory_for_pictures(void)
+{
+    static uint8_t planes[3 * 40 * 36];
+    struct opt_set o;
+    char path[80];
+    uint8_t *png = NULL;
+    size_t bytes = 0;
+    if (!strstr(rn_image_libraries(), "libpng")) return;
+    make_options(&o, "1");
+    snprintf(path, sizeof path, "%s/a.png", folder);
+    CHECK_OK(rn_png_encode(&png, &bytes, planes, 40, 36));
+    CHECK_OK(rn_file_write(path, png, bytes));
+    rn_free(png);
+    const uint64_t live = rn_alloc_live();
+    uint64_t n = 0;
+    for (rn_status st = RN_ENOMEM; st != RN_OK && n < 20000;) {
+        rn_alloc_fail_at(++n, false);
+        st = predict(&o, path);
+        rn_alloc_fail_at(0, false);
+        CHECK_MSG(st == RN_OK || st == RN_ENOMEM, "allocation %d: %s", (int)n, rn_error());
+        CHECK_MSG(rn_alloc_live() == live, "allocation %d: %d are left", (int)n, (int)(rn_alloc_live() - live));
+    }
+    CHECK_MSG(n > 50 && n < 20000, "%d allocations", (int)n);
+    unlink(path);
+    opt_end(&o);
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_who_chooses), RN_TEST_ROW(test_one_split), RN_TEST_ROW(test_same_bits),
         RN_TEST_ROW(test_one_class),   RN_TEST_ROW(test_json),      RN_TEST_ROW(test_predictions),
         RN_TEST_ROW(test_answers),     RN_TEST_ROW(test_resize),    RN_TEST_ROW(test_no_memory),
+        RN_TEST_ROW(test_given_threshold), RN_TEST_ROW(test_no_memory_for_pictures),
     };
     write_weights();
     int failed = rn_test_main("test_evaluator", rows, RN_COUNT(rows), argc, argv);

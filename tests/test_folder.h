@@ -117,6 +117,29 @@ static inline void check_refused(const char *says)
     check_refused_with(&o, RN_EINPUT, says);
 }
 
+typedef void check_opened(const struct rn_dataset *set);
+
+/* Whichever allocation fails, opening says so and keeps nothing; what is opened in the end is looked at. */
+static inline void check_memory(const struct rn_dataset_options *options, check_opened *look)
+{
+    char spec[600];
+    const uint64_t before = rn_alloc_live();
+    uint64_t n = 0;
+    rn_status status = RN_ENOMEM;
+    snprintf(spec, sizeof spec, "folder:%s", root);
+    while (status == RN_ENOMEM && n < 2000) {
+        struct rn_dataset *set;
+        rn_alloc_fail_at(++n, false);
+        status = rn_dataset_open(&set, spec, options);
+        rn_alloc_fail_at(0, false);
+        CHECK_MSG(status == RN_OK || status == RN_ENOMEM, "allocation %" PRIu64 ": %s", n, rn_error());
+        if (!status) look(set);
+        rn_dataset_close(set);
+        CHECK(rn_alloc_live() == before);
+    }
+    CHECK(status == RN_OK && n > 40);
+}
+
 /* Runs the tests in a folder of their own; nothing where the build reads no PNG. */
 static inline int folder_test_main(const char *name, const struct rn_test_row *row, size_t rows, int argc, char **argv)
 {

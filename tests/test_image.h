@@ -25,6 +25,17 @@ static inline bool have(const char *library)
     return false;
 }
 
+/* The header says the size that the decoded picture has, and leaves nothing; or there is no memory for it. */
+static inline void check_header(const struct rn_image *image, const uint8_t *bytes, size_t size)
+{
+    const uint64_t live = rn_alloc_live();
+    int width, height;
+    rn_status status = rn_image_size(&width, &height, bytes, size, "x");
+    CHECK_MSG(status == RN_ENOMEM || (!status && width == image->width && height == image->height), "%d: %d x %d, %s",
+              status, width, height, rn_error());
+    CHECK(rn_alloc_live() == live);
+}
+
 /* rn_image_decode of a copy; a failure leaves no image, no allocation and a message that has the name. */
 static inline rn_status decode(struct rn_image *image, const uint8_t *bytes, size_t size)
 {
@@ -37,6 +48,7 @@ static inline rn_status decode(struct rn_image *image, const uint8_t *bytes, siz
         CHECK(says("some/picture.jpg: "));
     } else {
         CHECK(image->pixels && rn_alloc_live() == live + 1);
+        check_header(image, copy, size);
     }
     free(copy);
     return status;

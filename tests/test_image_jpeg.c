@@ -144,6 +144,23 @@ static void test_size(void)
         }
 }
 
+/* The largest picture there may be, as its header alone tells; one row more is refused there, too. */
+static void test_header(void)
+{
+    static uint8_t file[ROOM];
+    const size_t size = 8192; /* bytes that so many pixels could be in */
+    int width, height;
+    CHECK(size <= ROOM && sizeof jpeg_colour <= size);
+    memcpy(file, jpeg_colour, sizeof jpeg_colour);
+    memcpy(frame_of(file) + 5, "\x20\0\x20\0", 4);
+    CHECK_OK(rn_image_size(&width, &height, file, size, "x"));
+    CHECK(width == 8192 && height == 8192);
+    frame_of(file)[6] = 1;
+    CHECK(rn_image_size(&width, &height, file, size, "x") == RN_EINPUT && says("8192 x 8193 pixels; at most"));
+    CHECK(!width && !height);
+    CHECK(rn_image_size(&width, &height, (const uint8_t *)"GIF89a", 6, "x") == RN_EINPUT && says("is a GIF"));
+}
+
 /* The first scan of the grey file, all of DC, may stand there again and again without a complaint of the
  * library's. */
 static void test_scans(void)
@@ -196,7 +213,7 @@ static const struct rn_test_row rows[] = {
     RN_TEST_ROW(test_pixels),  RN_TEST_ROW(test_orientation), RN_TEST_ROW(test_cut),
     RN_TEST_ROW(test_damage),  RN_TEST_ROW(test_guessed),     RN_TEST_ROW(test_surplus),
     RN_TEST_ROW(test_size),    RN_TEST_ROW(test_scans),       RN_TEST_ROW(test_components),
-    RN_TEST_ROW(test_no_memory),
+    RN_TEST_ROW(test_header),  RN_TEST_ROW(test_no_memory),
 };
 
 int main(int argc, char **argv)

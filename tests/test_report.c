@@ -18,6 +18,7 @@ static void test_numbers(void)
         "50.0 %", "77.7", "66.667", "15.0625", "0.41 MB", "61.23 MB", "416.906", "6d15b0aba2130e6a", "9777d10fa7ea9408",
         "40.7512345", "196.4321", "800.125", "[1, 8]", "backbone=0.0001, head=0.001", "ReduceLROnPlateau",
         "CrossEntropyLoss with Label Smoothing (0.1)", "resnet.c 0.1.0, compiled by cc", "13 of 300",
+        "1.25678", "2000 for training, 517 for validation",
     };
     struct report_page page = { .into = 0 };
     make_run("numbers");

@@ -3,10 +3,9 @@
  * test_scaler.c - loss scaling: the rule beside torch.amp.GradScaler's own numbers, the same bits under every scale,
  * steps that overflow, and what a checkpoint keeps of it all.
  */
-#include "tests/test_train.h"
+#include "tests/test_settings.h"
 
 #include "base/file.h"
-#include "tools/train/settings.h"
 
 #include <stdlib.h>
 
@@ -410,34 +409,11 @@ static void test_log(void)
 }
 
 /* -- flags ------------------------------------------------------------------------------------- */
-static rn_status configure(struct rn_train_config *c, struct opt_set *o, int count, const char *const *flags)
-{
-    char words[9][64], *argv[9];
-    for (int i = 0; i <= count; i++) {
-        snprintf(words[i], sizeof words[i], "%s", i ? flags[i - 1] : "train");
-        argv[i] = words[i];
-    }
-    opt_begin(o, "train", "");
-    opt_add(o, tool_train_rows, tool_train_rows_count);
-    opt_add(o, opt_net, opt_net_count);
-    opt_add(o, opt_common, opt_common_count);
-    CHECK_OK(opt_parse(o, count + 1, argv));
-    rn_status status = tool_train_settle_precision(o);
-    if (!status) status = tool_train_settle(o, tiny_data());
-    return status ? status : tool_train_config(c, o, tiny_data(), NULL);
-}
-
 static void check_flags(const char *flags, struct rn_scaling wanted, bool good)
 {
-    char text[128], *word[8];
-    const char *list[8];
     struct rn_train_config c = {0};
     struct opt_set o;
-    int count = 0;
-    snprintf(text, sizeof text, "%s", flags);
-    for (char *at = strtok(text, " "); at && count < 8; at = strtok(NULL, " ")) word[count++] = at;
-    for (int i = 0; i < count; i++) list[i] = word[i];
-    rn_status status = configure(&c, &o, count, list);
+    rn_status status = configure(&c, &o, flags);
     CHECK_MSG(status == (good ? RN_OK : RN_EUSAGE), "%s: %d, %s", flags, status, rn_error());
     const bool same = c.scaling.kind == wanted.kind && c.scaling.scale == wanted.scale;
     CHECK_MSG(!good || same, "%s: %a", flags, c.scaling.scale);

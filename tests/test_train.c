@@ -277,17 +277,21 @@ static void test_learns(void)
     struct tiny x = tiny_begin(&c, 1);
     struct rn_step s;
     struct rn_epoch e = {0};
-    double first = 0;
+    struct rn_summary sum;
+    double first = 0, waited = 0;
     while (!rn_trainer_done(x.t)) {
         if (rn_trainer_epoch_pending(x.t)) {
             CHECK_OK(rn_trainer_end_epoch(x.t, &e, NULL, NULL));
             if (e.epoch == 1) first = e.train_loss;
+            waited += e.waited;
         } else {
             CHECK_OK(rn_trainer_step(x.t, &s));
         }
     }
     CHECK_MSG(e.train_loss < 0.5 * first && e.val_acc > 80, "loss %g -> %g, val_acc %g", first,
               e.train_loss, e.val_acc);
+    rn_trainer_summary(x.t, &sum);
+    CHECK(fabs(sum.waited_seconds - waited) <= 1e-9); /* each epoch has its own */
     tiny_end(&x);
 }
 
@@ -306,8 +310,10 @@ static void test_batch_of_validation(void)
         for (int i = 0; i < 3; i++) CHECK_OK(rn_trainer_step(x.t, &s));
         CHECK_OK(rn_trainer_end_epoch(x.t, &e, NULL, NULL));
         loss[k] = e.val_loss;
+        CHECK(e.waited > 0 && e.waited <= e.seconds);
         CHECK_OK(rn_train(x.t, NULL, &quiet));
         rn_trainer_summary(x.t, &sum);
+        CHECK(sum.waited_seconds > e.waited); /* the second epoch's, too */
         tiny_end(&x);
     }
     CHECK(loss[0] == loss[1]);

@@ -122,7 +122,8 @@ static void test_summary(void)
     static const char *const key[] = {
         "steps",   "epochs",      "train_loss",     "val_acc",  "best_acc", "images_per_second",
         "seconds", "peak_rss_mb", "weights_hash",   "numerics", "isa",      "backend",
-        "threads", "data",        "skipped_images", "skipped_steps", "loss_scale",
+        "threads", "data",        "skipped_images", "skipped_steps", "loss_scale", "waited_seconds",
+        "cpu",     "build",       "train_images",   "val_images",
     };
     struct rn_train_config c = tiny_config();
     struct rn_observer quiet = {0};
@@ -139,9 +140,28 @@ static void test_summary(void)
     CHECK(root && root->count == 2 * RN_COUNT(key));
     CHECK(rn_dict_get(root, "steps")->integer == 6 &&
           rn_dict_get(root, "weights_hash")->length == 16);
+    CHECK(rn_dict_get(root, "train_images")->integer == TINY_TRAIN);
+    CHECK(rn_dict_get(root, "val_images")->integer == TINY_VAL);
+    CHECK(s.waited_seconds > 0 && !strcmp(s.build, "test") && *s.cpu);
     rn_value_free(root);
     rn_text_free(&t);
     tiny_end(&x);
+}
+
+/* An epoch's line ends with the time it waited for images, where that is worth a word. */
+static void test_epoch_text(void)
+{
+    static const struct { double seconds, waited; const char *end; } row[] = {
+        { 10, 1.5, " 3.5 img/s, waited 15.0% for images" }, { 10, 0.2, " 3.5 img/s" }, { 0, 0, " 3.5 img/s" },
+    };
+    for (size_t i = 0; i < RN_COUNT(row); i++) {
+        const struct rn_epoch e = { .seconds = row[i].seconds, .waited = row[i].waited, .images_per_second = 3.5 };
+        struct rn_text t = {0};
+        rn_epoch_text(&t, &e);
+        const size_t tail = strlen(row[i].end);
+        CHECK_MSG(t.length > tail && !strcmp(t.data + t.length - tail, row[i].end), "%s", t.data);
+        rn_text_free(&t);
+    }
 }
 
 /* A diverging run stops with status 1 and leaves a checkpoint of the last good state. */
@@ -332,9 +352,9 @@ static void test_incomplete(void)
 static void test_kept_figures(void)
 {
     static const char json[] = "{\"steps\": 6, \"images_per_second\": 12.5, \"seconds\": 3,"
-                               " \"peak_rss_mb\": 40.25}";
+                               " \"peak_rss_mb\": 40.25, \"waited_seconds\": 0.75, \"cpu\": \"Z80\"}";
     const char *folder = make_folder();
-    struct rn_summary s = { .steps = 6, .seconds = 0.5 };
+    struct rn_summary s = { .steps = 6, .seconds = 0.5, .cpu = "6502", .build = "x" };
     struct rn_run *run;
     CHECK_OK(open_run(&run, folder, NULL, false, 0, 0));
     rn_run_keep_figures(run, &s);
@@ -345,7 +365,8 @@ static void test_kept_figures(void)
     CHECK(s.seconds == 0.5);
     s.steps = 6;
     rn_run_keep_figures(run, &s);
-    CHECK(s.seconds == 3 && s.images_per_second == 12.5 && s.peak_rss_mb == 40.25);
+    CHECK(s.seconds == 3 && s.images_per_second == 12.5 && s.peak_rss_mb == 40.25 && s.waited_seconds == 0.75);
+    CHECK(!strcmp(s.cpu, "Z80") && !strcmp(s.build, "x"));
     CHECK_OK(rn_run_summary(run, "not JSON"));
     rn_run_keep_figures(run, &s);
     CHECK(s.seconds == 3);
@@ -433,7 +454,7 @@ int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_run_folder),     RN_TEST_ROW(test_run_names),
-        RN_TEST_ROW(test_summary),        RN_TEST_ROW(test_diverging_run),
+        RN_TEST_ROW(test_summary), RN_TEST_ROW(test_epoch_text),        RN_TEST_ROW(test_diverging_run),
         RN_TEST_ROW(test_replay),         RN_TEST_ROW(test_misfits),
         RN_TEST_ROW(test_other_settings), RN_TEST_ROW(test_sequential_names),
         RN_TEST_ROW(test_no_memory),      RN_TEST_ROW(test_incomplete),

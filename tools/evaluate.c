@@ -27,8 +27,8 @@ static const struct opt rows[] = {
     { "limit", OPT_INT, "0", 0, 1e9, NULL, "N", "the first N images in file order; 0: all",
       "Evaluation" },
     { "batch-size", OPT_INT, "64", 1, 65536, NULL, "N", "changes no result", "Evaluation" },
-    { "workers", OPT_INT, "1", 0, 64, NULL, "N", "threads that prepare batches ahead",
-      "Evaluation" },
+    { "workers", OPT_INT, NULL, 0, 64, NULL, "N",
+      "threads that prepare batches ahead; default: folders one a CPU, at most 4; else 1", "Evaluation" },
     { "val-split", OPT_REAL, NULL, 0.001, 0.999, NULL, "X",
       "the share of a folder's training images that is val where it has no val; default: the training's",
       "Evaluation" },
@@ -54,6 +54,8 @@ static const struct opt rows[] = {
     { "target-sensitivity", OPT_REAL, NULL, 0, 1, NULL, "X",
       "two classes: decide by the highest threshold that finds this share of the positive validation images, "
       "0.98 for 98 %", "Evaluation" },
+    { "threshold", OPT_REAL, NULL, 0, 1, NULL, "X",
+      "two classes, also with --predict: decide for the positive class from this probability on", "Evaluation" },
     { "bootstrap", OPT_INT, "1000", 0, 1e6, NULL, "N",
       "two classes: resamples of the images that make the intervals; 0: none", "Evaluation" },
     { "seed", OPT_INT, "0", 0, 9e15, NULL, "N", "of the resamples", "Evaluation" },
@@ -118,7 +120,8 @@ static rn_status read_wishes(struct tool_evaluate *w, const struct opt_set *o)
         .upsample = number(o, "upsample"), .resize = number(o, "val-resize-size"), .data = opt_text(o, "data"),
         .split = opt_text(o, "split"), .limit = opt_int(o, "limit"),
         .val_split = opt_text(o, "val-split") ? opt_real(o, "val-split") : 0, .strict = opt_switch(o, "strict-data"),
-        .cache_bytes = tool_cache_bytes(o), .batch = number(o, "batch-size"), .workers = number(o, "workers"),
+        .cache_bytes = tool_cache_bytes(o), .batch = number(o, "batch-size"),
+        .workers = opt_text(o, "workers") ? number(o, "workers") : TOOL_WORKERS,
         .fold = opt_switch(o, "fold"), .flip = !strcmp(opt_text(o, "tta"), "flip"), 
         .logits = opt_text(o, "logits") || opt_text(o, "predict") || opt_text(o, "predictions"),
         .positive_class = opt_text(o, "positive-class"), .resamples = number(o, "bootstrap"),
@@ -126,6 +129,9 @@ static rn_status read_wishes(struct tool_evaluate *w, const struct opt_set *o)
     };
     if (opt_text(o, "target-sensitivity"))
         w->sensitivity = (struct rn_optional){ true, opt_real(o, "target-sensitivity") };
+    if (opt_text(o, "threshold")) w->threshold = (struct rn_optional){ true, opt_real(o, "threshold") };
+    if (w->sensitivity.given && w->threshold.given)
+        return rn_fail(RN_EUSAGE, "--target-sensitivity chooses the threshold; it excludes --threshold");
     if (!w->checkpoint) return rn_fail(RN_EUSAGE, "--checkpoint FILE is needed");
     rn_status st = read_three(&w->mean.given, w->mean.value, o, "mean");
     return st ? st : read_three(&w->std.given, w->std.value, o, "std");
@@ -135,7 +141,7 @@ static rn_status read_wishes(struct tool_evaluate *w, const struct opt_set *o)
 static rn_status read_pictures(struct session *s)
 {
     static const char *const beside[] = { "data", "predictions", "roc", "pr", "confusion", "target-sensitivity",
-                                            "positive-class", "limit", "split", "size" };
+                                          "limit", "split", "size" };
     const struct opt_set *o = s->o;
     char shown[80];
     if (!opt_text(o, "predict") && o->positionals)
@@ -145,6 +151,8 @@ static rn_status read_pictures(struct session *s)
     for (size_t i = 0; i < RN_COUNT(beside); i++)
         if (opt_given(o, beside[i]))
             return rn_fail(RN_EUSAGE, "--predict is for pictures alone, without --%s", beside[i]);
+    if (opt_text(o, "positive-class") && !opt_text(o, "threshold"))
+        return rn_fail(RN_EUSAGE, "--predict has a use for --positive-class only with --threshold");
     s->picture[s->pictures++] = opt_text(o, "predict");
     for (int i = 0; i < o->positionals; i++) s->picture[s->pictures++] = o->positional[i];
     return RN_OK;

@@ -129,7 +129,7 @@ experiment() {
     exp1 | exp2 | exp3) train "$1$tail" "$1" "$2" ;;
     exp4)
         if [ -n "$gpu" ]; then
-            sweep "exp4$tail" "$2" --backend cuda --numerics fast
+            sweep "exp4$tail" "$2" --backend cuda --numerics fast-fp16
             train "exp4$tail" exp4 "$2" --batch-size "$knee" --backend cuda --amp fp16
         else
             sweep "exp4$tail" "$2" --numerics bf16

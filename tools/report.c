@@ -20,6 +20,11 @@ static const struct opt rows[] = {
     { "data", OPT_TEXT, NULL, 0, 0, NULL, "WHAT", "where the test images are now; default: where the run had them",
       "Measurement" },
     { "limit", OPT_INT, "0", 0, 1e9, NULL, "N", "evaluate the first N test images; 0: all", "Measurement" },
+    { "positive-class", OPT_TEXT, NULL, 0, 0, NULL, "CLASS",
+      "two classes: name or number of the one that is looked for; default: the second", "Measurement" },
+    { "target-sensitivity", OPT_REAL, NULL, 0, 1, NULL, "X",
+      "two classes: decide by the highest threshold that finds this share of the positive validation images, "
+      "0.98 for 98 %", "Measurement" },
     { "measure", OPT_SWITCH, "true", 0, 0, NULL, NULL,
       "--no-measure reports what the folders hold, and says N/A to the rest", "Measurement" },
     { "experiments", OPT_TEXT, NULL, 0, 0, NULL, "DIR",
@@ -79,7 +84,7 @@ static rn_status run(struct opt_set *o)
     rn_status st = r ? RN_OK : RN_ENOMEM;
     if (!st && !o->positionals) st = rn_fail(RN_EUSAGE, "give the folders of one or more runs: ./report runs/NAME");
     for (; !st && runs < o->positionals; runs++) st = report_run_read(&r[runs], o->positional[runs]);
-    if (!st) report_measure(r, runs, o);
+    if (!st) st = report_measure(r, runs, o);
     if (!st) report_compose(&page, r, runs);
     if (!st) st = write_all(&page, o);
     for (int i = 0; i < runs; i++) report_run_free(&r[i]);

@@ -6,12 +6,15 @@
  * goes to stderr, results to stdout.
  */
 #include "base/mem.h"
+#include "base/threads.h"
 #include "tools/cli/data.h"
 #include "tools/cli/files.h"
-#include "tools/plot/plot.h"
-#include "tools/train/preview.h"
-#include "tools/profile/session.h"
 #include "tools/cli/stop.h"
+#include "tools/plot/plot.h"
+#include "tools/profile/session.h"
+#include "tools/train/advice.h"
+#include "tools/train/dry_run.h"
+#include "tools/train/preview.h"
 #include "tools/train/settings.h"
 
 #include <inttypes.h>
@@ -33,8 +36,11 @@ struct session {
     struct rn_progress progress;
     struct tool_profile profile; /* {0} without --profile */
     bool undrawn; /* the curves could not be drawn the last time */
+    bool advised; /* about workers */
     char *resumed; /* --verify-run: the checkpoint that the run went on from, or NULL */
     bool hash, json, quiet;
+    struct rn_text origin; /* of the first step's weights, in words; empty where the run goes on */
+    bool fresh;   /* begins with the seed's weights */
     bool inexact; /* resumed from a checkpoint that does not hold all the state */
     char build[160];
 };
@@ -115,6 +121,8 @@ static rn_status record_pictures(struct session *s)
 static rn_status create_trainer(struct session *s)
 {
     rn_status st = record_pictures(s);
+    s->fresh = !s->file;
+    if (!opt_text(&s->o, "resume")) tool_tell_origin(&s->origin, &s->config, s->file);
     if (!st) st = rn_trainer_create(&s->trainer, &s->config, s->device.ops, s->device.dev);
     if (!st && opt_text(&s->o, "resume")) {
         st = rn_trainer_resume(s->trainer, s->file, opt_switch(&s->o, "force"));
@@ -189,12 +197,24 @@ static rn_status draw_curves(const struct session *s)
     return st;
 }
 
+/* Said and logged, if there is anything; that it cannot be logged is no reason to stop. */
+static bool remark(struct session *s, struct rn_text *line, bool any)
+{
+    any = any && !rn_text_status(line);
+    if (any) say(s, line->data);
+    if (any && rn_run_log(s->run, line->data)) rn_error_clear();
+    rn_text_free(line);
+    return any;
+}
+
 static void on_epoch(void *arg, const struct rn_epoch *epoch)
 {
     struct session *s = arg;
+    struct rn_text line = {0};
     tool_profile_epoch(&s->profile, epoch->epoch);
     s->undrawn = draw_curves(s) != RN_OK; /* no reason to stop; tried again at the end */
     if (!s->quiet) rn_progress_epoch(&s->progress, epoch);
+    if (!s->advised) s->advised = remark(s, &line, tool_advise_workers(&line, epoch, &s->config, rn_cpu_count()));
 }
 
 static void begin_progress(struct session *s)
@@ -206,55 +226,6 @@ static void begin_progress(struct session *s)
     s->progress.color = !(no_color && *no_color);
     if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col)
         s->progress.columns = window.ws_col;
-}
-
-/* -- dry run ----------------------------------------------------------------------------------- */
-/* Sizes without memory for a training step: a net for one image tells parameters and MACs. */
-static rn_status dry_run(struct session *s)
-{
-    const struct rn_train_config *c = &s->config;
-    struct rn_net_config n = { .arch = c->arch,
-                               .image_size = c->image_size,
-                               .upsample = c->upsample,
-                               .batch = c->batch,
-                               .eval_batch = c->val_batch,
-                               .checkpoint = c->checkpoint_activations,
-                               .freeze_bn = c->freeze_bn,
-                               .freeze = c->freeze };
-    struct rn_net *net;
-    struct rn_text t = {0};
-    size_t arena;
-    rn_status st = rn_train_config_check(c);
-    if (!st) st = rn_net_arena_bytes(&arena, &n, s->device.ops, s->device.dev);
-    n.batch = 0;
-    n.checkpoint = false;
-    n.eval_batch = 1;
-    if (!st) st = rn_net_create(&net, &n, s->device.ops, s->device.dev);
-    if (st) return st;
-    size_t parameters = rn_net_trainable_count(net);
-    int64_t images = c->data->train.count, per_step = (int64_t)c->batch * c->parts;
-    if (c->limit_train) images = RN_MIN(images, c->limit_train);
-    arena += parameters * sizeof(float) * ((c->optimizer == RN_ADAMW ? 2 : 1) + c->average);
-    rn_text_add(&t,
-                s->json ? "{\n  \"parameters\": %zu,\n  \"macs\": %" PRId64 ",\n  \"arena_bytes\": "
-                                                                            "%zu,\n"
-                          "  \"steps_per_epoch\": %" PRId64 ",\n  \"effective_args\": {"
-                        : "parameters       %zu\nmacs             %" PRId64 "\narena_bytes      "
-                                                                            "%zu\n"
-                          "steps_per_epoch  %" PRId64 "\n",
-                parameters, rn_net_macs(net), arena, (images + per_step - 1) / per_step);
-    const struct rn_value *a = s->arguments;
-    for (size_t i = 0; i + 1 < a->count; i += 2) {
-        rn_text_add(&t, s->json ? "%s\n    \"%s\": " : "%s%s = ", s->json && i ? "," : "",
-                    a->item[i]->text);
-        tool_value_text(&t, a->item[i + 1], s->json);
-        if (!s->json) rn_text_add(&t, "\n");
-    }
-    if (s->json) rn_text_add(&t, "\n  }\n}\n");
-    if (!(st = rn_text_status(&t))) fputs(t.data, stdout);
-    rn_text_free(&t);
-    rn_net_free(net);
-    return st;
 }
 
 /* -- preview ----------------------------------------------------------------------------------- */
@@ -336,6 +307,9 @@ static rn_status begin_log(struct session *s)
     if (!st) say(s, t.data);
     rn_text_free(&t);
     if (!st) st = log_folder(s);
+    if (!st && s->origin.length) remark(s, &s->origin, true);
+    t = (struct rn_text){0};
+    if (!st && s->fresh) remark(s, &t, tool_advise_fresh(&t, &s->config));
     if (st || !s->inexact) return st;
     static const char line[] = "this checkpoint does not hold all the state of a run (no "
                                "resnet_c): the continuation is not exact";
@@ -461,7 +435,7 @@ static rn_status run(struct session *s)
     if (st) return st;
     begin_progress(s);
     if (opt_text(o, "preview") && (st = preview(s))) return st;
-    if (opt_switch(o, "dry-run")) return dry_run(s);
+    if (opt_switch(o, "dry-run")) return tool_dry_run(&s->config, &s->device, s->arguments, s->json);
     tool_stop_catch();
     return earlier ? verify(s) : train(s);
 }
@@ -472,6 +446,7 @@ static void end(struct session *s)
     rn_trainer_free(s->trainer);
     rn_checkpoint_free(s->file);
     rn_value_free(s->arguments);
+    rn_text_free(&s->origin);
     rn_free(s->resumed);
     rn_dataset_close(s->data);
     tool_device_close(&s->device);

@@ -128,11 +128,21 @@ static rn_status choose(const struct rn_ops **ops, const struct rn_ops *const *t
 #ifdef RN_HAVE_CUDA /* make CUDA=1 */
 static rn_status choose_cuda(const struct rn_ops **ops, const char *numerics)
 {
-    static const struct rn_ops *const cuda[] = { &rn_ops_cuda, NULL };
+    const char *libraries;
+    const struct rn_ops *const cuda[] = { &rn_ops_cuda, rn_cuda_fast(&libraries), NULL };
+    if (!cuda[1] && numerics && listed("fast fast-fp16 fast-bf16", numerics))
+        return rn_fail(RN_EFAIL, "backend cuda: --numerics %s needs cuDNN 9 and cuBLAS, which this build did not find: "
+                       "install them, or say where they are, and build anew: make CUDA=1 CUDNN_ROOT=FOLDER", numerics);
     return choose(ops, cuda, "cuda", numerics);
 }
 #else
 const char *rn_cuda_build(void) { return ""; }
+
+const struct rn_ops *rn_cuda_fast(const char **libraries)
+{
+    *libraries = "";
+    return NULL;
+}
 
 static rn_status choose_cuda(const struct rn_ops **ops, const char *numerics)
 {

@@ -80,6 +80,9 @@ void rn_call_fill(struct rn_call *call, uint32_t draw);
 
 /* Whether a numerics keeps tensors in bf16 (A32). */
 bool rn_numerics_bf16(const char *numerics);
+/* One of the backend cuda's three `fast` ones; and whether tensors are of 16 bits. */
+bool rn_numerics_fast(const char *numerics);
+bool rn_numerics_narrow(const char *numerics);
 /* Whether the call's convolution is one that `numerics` gives to Winograd's algorithm (A34). */
 bool rn_call_winograd(const struct rn_call *call, const char *numerics);
 const char *rn_call_rule(const struct rn_call *call, const char *numerics); /* "A13" */

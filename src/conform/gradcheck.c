@@ -7,12 +7,11 @@
  *
  *     (L(x[i] + h) - L(x[i] - h)) / 2h.
  *
- * Under bf16 every input is rounded first (Q, A30), so that double and the backend begin with the
- * same numbers: then sums of products are as exact as under fp32, and only what ends in a tensor, or
- * was in one on its way, has the error of bf16.
+ * Under bf16 every input is rounded first (Q, A30), so that double and the backend begin with the same numbers: then
+ * sums of products are as exact as under fp32, and only what ends in a tensor, or was in one on its way, has the error
+ * of bf16.  The same numbers are halves too, so fast-fp16 begins with them.
  *
- * ReLU and max-pooling have kinks: inputs are drawn again until every argument stays far from one
- * (margin), so that every slope exists and none has to be left out.
+ * ReLU and max-pooling have kinks: inputs are drawn again until every argument stays far from one (margin).
  */
 #include "conform/conform.h"
 
@@ -31,6 +30,9 @@
 #define TOLERANCE 5e-6  /* of the tensor's root mean square; correct floats stay below 1.2e-6 */
 #define TOLERANCE_WINOGRAD 3e-5 /* where A35 or A36 computes; correct ones stay below 6e-6 */
 #define TOLERANCE_BF16 0x1p-5 /* of what is bf16; correct ones stay below 2.1e-2 */
+#define TOLERANCE_FP16 0x1p-7 /* of what is a half under `fast`, where a convolution is stored before its */
+#define TOLERANCE_FAST_BF16 0x1p-4 /* bias is added; and of bf16 there */
+#define TOLERANCE_FAST 5e-5   /* of a library's floats, by whatever algorithm; TF32 has 5e-4 */
 #define EVERY 1024      /* larger tensors are sampled */
 #define SAMPLE 64       /* elements, spread evenly */
 #define NONE RN_SLOT_COUNT
@@ -38,13 +40,11 @@
 struct row { enum rn_slot forward, backward[2]; unsigned variant; const char *geometry; };
 
 #define CONV(geometry) \
-    { RN_SLOT_conv2d_forward, { RN_SLOT_conv2d_backward_data, RN_SLOT_conv2d_backward_weights }, \
-      RN_V_BIAS, geometry }
+    { RN_SLOT_conv2d_forward, { RN_SLOT_conv2d_backward_data, RN_SLOT_conv2d_backward_weights }, RN_V_BIAS, geometry }
 #define PAIR(op, variant, geometry) \
     { RN_SLOT_##op##_forward, { RN_SLOT_##op##_backward, NONE }, variant, geometry }
 #define BN(variant, geometry) \
-    { RN_SLOT_batchnorm_forward_train, { RN_SLOT_batchnorm_apply, RN_SLOT_batchnorm_backward }, \
-      variant, geometry }
+    { RN_SLOT_batchnorm_forward_train, { RN_SLOT_batchnorm_apply, RN_SLOT_batchnorm_backward }, variant, geometry }
 #define FORWARD(slot, variant, geometry) { RN_SLOT_##slot, { NONE, NONE }, variant, geometry }
 #define BN_EVAL(variant, geometry) \
     { RN_SLOT_batchnorm_forward_eval, { RN_SLOT_batchnorm_backward_eval, NONE }, variant, geometry }
@@ -62,8 +62,7 @@ static const struct row rows[] = {
     CONV("n1c5h6w7k5r3s3u2a1g5"),
     CONV("n9c2h3w3k3r3s3u1a0g1"),
     CONV("n2c3h6w5k2r2s3u1a1g1"),
-    { RN_SLOT_conv2d_forward, { RN_SLOT_conv2d_backward_data, NONE }, RN_V_ADD,
-      "n2c3h7w6k4r3s3u2a1g1" },
+    { RN_SLOT_conv2d_forward, { RN_SLOT_conv2d_backward_data, NONE }, RN_V_ADD, "n2c3h7w6k4r3s3u2a1g1" },
     CONV("n2c16h7w6k16r3s3u1a1g1"), /* ragged tiles of fp32-winograd */
     FORWARD(conv2d_unpack, 0, "n2c3h5w4k4r3s3u2a1g1"),
     FORWARD(conv2d_bias, 0, "n2c3h7w5k4r3s3u2a1g1"),
@@ -312,17 +311,21 @@ static const char *op_name(enum rn_slot slot)
     }
 }
 
-/* Under bf16: whether an output is stored as bf16 or computed from what was: statistics of the x
- * that conv2d_bn_train stored. */
-static bool passes_bf16(const struct rn_call *call, const struct rn_operand *o)
+/* Where tensors are of 16 bits: whether an output is stored in one or computed from what was: statistics of the x
+ * that conv2d_bn_train stored.  Under `fast` gradients of weights are made in such a tensor, too. */
+static bool passes_narrow(const struct judge *k, const struct rn_call *call, const struct rn_operand *o)
 {
-    return o->map || (call->c->slot == RN_SLOT_conv2d_bn_train && o->output);
+    const enum rn_slot slot = call->c->slot;
+    const bool weights = slot == RN_SLOT_conv2d_backward_weights || slot == RN_SLOT_linear_backward_weights;
+    return o->map || (slot == RN_SLOT_conv2d_bn_train && o->output) || (rn_numerics_fast(k->numerics) && weights);
 }
 
-static double tolerance(const struct judge *k, const struct rn_call *call,
-                        const struct rn_operand *o)
+static double tolerance(const struct judge *k, const struct rn_call *call, const struct rn_operand *o)
 {
-    if (rn_numerics_bf16(k->numerics) && passes_bf16(call, o)) return TOLERANCE_BF16;
+    if (rn_numerics_narrow(k->numerics) && passes_narrow(k, call, o))
+        return rn_numerics_bf16(k->numerics) ? TOLERANCE_BF16
+               : strcmp(k->numerics, "fast-fp16") ? TOLERANCE_FAST_BF16 : TOLERANCE_FP16;
+    if (rn_numerics_fast(k->numerics)) return TOLERANCE_FAST;
     return rn_call_winograd(call, k->numerics) ? TOLERANCE_WINOGRAD : TOLERANCE;
 }
 
@@ -361,8 +364,7 @@ static rn_status check_gradient(struct judge *k, struct wide *w, const struct rn
     const struct rn_operand *input = rn_call_operand(w->call, got->name + 1);
     double *x = at(w, got->name + 1);
     if (!input || input->count != got->count)
-        return rn_fail(RN_ECHECK, "gradient %s of %s has no input", got->name,
-                       rn_case_op(call->c->slot));
+        return rn_fail(RN_ECHECK, "gradient %s of %s has no input", got->name, rn_case_op(call->c->slot));
     size_t count = sample_count(got->count);
     double *slope = rn_alloc_array(count, sizeof *slope), *values = widen(got);
     rn_status status = slope && values ? RN_OK : RN_ENOMEM;
@@ -380,7 +382,7 @@ static rn_status check_gradient(struct judge *k, struct wide *w, const struct rn
 static void fill(const struct judge *k, struct rn_call *call, uint32_t draw)
 {
     rn_call_fill(call, draw);
-    for (int i = 0; i < call->count && rn_numerics_bf16(k->numerics); i++) {
+    for (int i = 0; i < call->count && rn_numerics_narrow(k->numerics); i++) {
         struct rn_operand *o = &call->item[i];
         for (size_t e = 0; e < o->count && o->dtype == RN_F32 && !o->output; e++)
             ((float *)o->host)[e] = rn_round_bf16(((float *)o->host)[e]);
@@ -388,8 +390,7 @@ static void fill(const struct judge *k, struct rn_call *call, uint32_t draw)
 }
 
 /* A slot that shares the forward slot's operands: gradients, or the forward output once more. */
-static rn_status check_backward(struct judge *k, struct wide *w, const struct rn_case *c,
-                                uint32_t draw)
+static rn_status check_backward(struct judge *k, struct wide *w, const struct rn_case *c, uint32_t draw)
 {
     struct rn_call call;
     struct wide gradients = { 0 };

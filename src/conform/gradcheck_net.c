@@ -9,12 +9,13 @@
  * Under bf16 a net has other kinks than in double: where a rounded argument comes to lie on the other
  * side of 0, or another pixel is the largest, the gradient goes another way, and no draw keeps
  * seventeen layers away from that.  There whole tensors are compared with those of fp32, by their
- * distance.
+ * distance, which in halves (fast-fp16) is an eighth of that.
  */
 #include "conform/conform.h"
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "conform/case.h"
 #include "conform/golden.h"
 #include "conform/small_net.h"
 #include "conform/wide.h"
@@ -29,7 +30,9 @@
 #define DRAWS 256
 #define SAMPLE 8       /* elements of each tensor */
 #define TOLERANCE 2e-5 /* of the sample's root mean square: seventeen layers, forth and back */
+#define TOLERANCE_FAST 2e-4 /* the same of a library's floats; TF32 is beyond it */
 #define DISTANCE_BF16 0.25 /* correct ones stay below 0.13 */
+#define DISTANCE_FP16 0.03125 /* correct ones stay below 0.016 */
 #define GEOMETRY "n4c3h11w13"
 
 /* The net in double: tensors of all layers, and parameters; image and labels of one draw. */
@@ -38,7 +41,14 @@ struct wide_net {
     double *tensor[RN_SMALL_TENSORS], *param[RN_SMALL_PARAMS];
     float *start[RN_SMALL_PARAMS], *image;
     int32_t labels[RN_SMALL_N];
+    double limit; /* what is allowed */
 };
+
+static double limit_of(const char *numerics)
+{
+    if (rn_numerics_narrow(numerics)) return strcmp(numerics, "fast-fp16") ? DISTANCE_BF16 : DISTANCE_FP16;
+    return rn_numerics_fast(numerics) ? TOLERANCE_FAST : TOLERANCE;
+}
 
 static void wide_close(struct wide_net *w)
 {
@@ -123,15 +133,14 @@ static rn_status draw_net(struct wide_net *w, double *loss)
 }
 
 static void report(struct rn_verdicts *v, const char *part, const double *got, const double *want,
-                   size_t count)
+                   size_t count, double limit)
 {
     char detail[RN_DETAIL_CHARS] = "";
     size_t worst;
     double error = rn_relative_error(&worst, got, want, count);
-    bool ok = error <= TOLERANCE;
+    bool ok = error <= limit;
     if (!ok) rn_detail(detail, worst, got[worst], want[worst]);
-    struct rn_finding f = { "net", part, GEOMETRY, "plain", ok ? "ok" : "FAIL", error, TOLERANCE,
-                            detail };
+    struct rn_finding f = { "net", part, GEOMETRY, "plain", ok ? "ok" : "FAIL", error, limit, detail };
     rn_verdict(v, &f, !ok);
 }
 
@@ -155,17 +164,17 @@ static void check_tensor(struct rn_verdicts *v, struct wide_net *w, const char *
     }
     wide_loss(w, first, NULL);
     snprintf(part, sizeof part, "d(%s)", name);
-    report(v, part, values, slope, samples);
+    report(v, part, values, slope, samples, w->limit);
 }
 
-static void check_loss(struct rn_verdicts *v, struct rn_small *net, double want)
+static void check_loss(struct rn_verdicts *v, struct rn_small *net, double want, double limit)
 {
     double loss[RN_SMALL_N], got = 0;
     net->ops->read(net->dev, loss, net->loss, sizeof loss);
     net->ops->sync(net->dev);
     for (int n = 0; n < RN_SMALL_N; n++) got += loss[n];
     got /= RN_SMALL_N;
-    report(v, "loss", &got, &want, 1);
+    report(v, "loss", &got, &want, 1, limit);
 }
 
 /* Gradient `i` of a net, dense: parameters, then that of the image.  Returns how many elements. */
@@ -207,7 +216,7 @@ static double distance(const float *got, const float *want, size_t count)
 }
 
 /* All gradients of two nets with the same weights and images. */
-static rn_status check_distances(struct rn_verdicts *v, struct rn_small *net, struct rn_small *fp32)
+static rn_status check_distances(struct rn_verdicts *v, struct rn_small *net, struct rn_small *fp32, double limit)
 {
     const struct rn_small_plan *plan = &net->plan;
     size_t most = rn_small_count(&plan->layer[0]);
@@ -218,11 +227,11 @@ static rn_status check_distances(struct rn_verdicts *v, struct rn_small *net, st
         size_t count = read_gradient(got, net, i);
         read_gradient(want, fp32, i);
         double apart = distance(got, want, count);
-        bool ok = apart <= DISTANCE_BF16;
+        bool ok = apart <= limit;
         snprintf(part, sizeof part, "d(%s) against fp32",
                  i < RN_SMALL_PARAMS ? plan->param[i].name : plan->layer[0].name);
         struct rn_finding f = { "net", part, GEOMETRY, "plain", ok ? "ok" : "FAIL", apart,
-                                DISTANCE_BF16, "" };
+                                limit, "" };
         rn_verdict(v, &f, !ok);
     }
     rn_status status = got && want ? RN_OK : RN_ENOMEM;
@@ -232,7 +241,7 @@ static rn_status check_distances(struct rn_verdicts *v, struct rn_small *net, st
 }
 
 /* The net on a table, and on the reference under fp32. */
-static rn_status check_bf16(struct rn_verdicts *v, struct wide_net *w, struct rn_small *net)
+static rn_status check_narrow(struct rn_verdicts *v, struct wide_net *w, struct rn_small *net)
 {
     struct rn_small fp32 = { 0 };
     void *dev = NULL;
@@ -241,7 +250,7 @@ static rn_status check_bf16(struct rn_verdicts *v, struct wide_net *w, struct rn
     for (int i = 0; i < RN_SMALL_PARAMS && status == RN_OK; i++) rn_small_set(&fp32, i, w->start[i]);
     if (status == RN_OK) {
         rn_small_gradients(&fp32, w->image, w->labels);
-        status = check_distances(v, net, &fp32);
+        status = check_distances(v, net, &fp32, w->limit);
     }
     rn_small_close(&fp32);
     if (dev) rn_ops_ref.close(dev);
@@ -257,7 +266,7 @@ static rn_status check_slopes(struct rn_verdicts *v, struct wide_net *w, struct 
     for (int i = 0; i < RN_SMALL_PARAMS; i++) largest = RN_MAX(largest, w->plan.param[i].count);
     float *got = rn_alloc_array(largest, sizeof *got);
     if (!got) return RN_ENOMEM;
-    check_loss(v, net, loss);
+    check_loss(v, net, loss, w->limit);
     check_params(v, w, net, got);
     size_t count = read_gradient(got, net, RN_SMALL_PARAMS);
     check_tensor(v, w, image->name, 1, w->tensor[0], got, count);
@@ -277,7 +286,8 @@ rn_status rn_gradcheck_net(struct rn_verdicts *v, const struct rn_ops *ops, void
     if (status) goto done;
     for (int i = 0; i < RN_SMALL_PARAMS; i++) rn_small_set(&net, i, w.start[i]);
     rn_small_gradients(&net, w.image, w.labels);
-    status = rn_numerics_bf16(numerics) ? check_bf16(v, &w, &net) : check_slopes(v, &w, &net, loss);
+    w.limit = limit_of(numerics);
+    status = rn_numerics_narrow(numerics) ? check_narrow(v, &w, &net) : check_slopes(v, &w, &net, loss);
 done:
     rn_small_close(&net);
     wide_close(&w);

@@ -305,6 +305,12 @@ rn_status rn_call_open(struct rn_call *call, const struct rn_case *c)
 }
 
 bool rn_numerics_bf16(const char *numerics) { return strcmp(numerics, "bf16") == 0; }
+bool rn_numerics_fast(const char *numerics) { return strncmp(numerics, "fast", 4) == 0; }
+
+bool rn_numerics_narrow(const char *numerics)
+{
+    return rn_numerics_bf16(numerics) || (rn_numerics_fast(numerics) && strcmp(numerics, "fast"));
+}
 
 bool rn_call_winograd(const struct rn_call *call, const char *numerics)
 {

@@ -110,8 +110,8 @@ static struct spread spread_of(const struct rn_bn_shape *s)
 static const dim3 element_block(RN_BN_CHANNELS, RN_BN_ROWS);
 
 /* A17, A18, A22: y and what follows it, F at every seam. */
-template <class Statistic>
-static __global__ void normalise_kernel(float *dst, const float *src, const float *add, const Statistic *mean,
+template <class T, class Statistic>
+static __global__ void normalise_kernel(T *dst, const T *src, const T *add, const Statistic *mean,
                                         const Statistic *variance, const float *gamma, const float *beta,
                                         struct rn_bn_shape s, int each)
 {
@@ -126,16 +126,17 @@ static __global__ void normalise_kernel(float *dst, const float *src, const floa
 #pragma unroll 4
     for (int p = first + static_cast<int>(threadIdx.y); p < end; p += RN_BN_ROWS) {
         size_t i = static_cast<size_t>(p) * s.C + c;
-        float y = rn_cuda_store(__fmaf_rn(src[i], A, B));
-        if (s.post == RN_POST_ADD_RELU) y = rn_cuda_store(y + add[i]);
+        float y = rn_stored<T>(__fmaf_rn(rn_load(src[i]), A, B));
+        if (s.post == RN_POST_ADD_RELU) y = rn_stored<T>(y + rn_load(add[i]));
         if (s.post != RN_POST_NONE) y = rn_cuda_relu(y);
-        dst[i] = y;
+        dst[i] = rn_put<T>(y);
     }
 }
 
 /* A17: dx, and the masked gradient as that of the addend.  y: the mask is y <= 0; `recompute`: that of A18 over y
  * recomputed from x.  frozen: dx = F(g * A). */
-static __global__ void gradient_kernel(float *dsrc, float *dadd, const float *ddst, const float *y, const float *src,
+template <class T>
+static __global__ void gradient_kernel(T *dsrc, T *dadd, const T *ddst, const T *y, const T *src,
                                        const float *coefficient, int C, int positions, int each, bool recompute,
                                        bool frozen)
 {
@@ -147,11 +148,11 @@ static __global__ void gradient_kernel(float *dsrc, float *dadd, const float *dd
 #pragma unroll 4
     for (int p = first + static_cast<int>(threadIdx.y); p < end; p += RN_BN_ROWS) {
         size_t i = static_cast<size_t>(p) * C + c;
-        float x = frozen ? 0 : src[i], g = ddst[i];
-        float out = recompute ? rn_cuda_store(__fmaf_rn(x, a, b)) : y ? y[i] : 1.0f;
+        float x = frozen ? 0 : rn_load(src[i]), g = rn_load(ddst[i]);
+        float out = recompute ? rn_stored<T>(__fmaf_rn(x, a, b)) : y ? rn_load(y[i]) : 1.0f;
         if (out <= 0) g = 0;
-        if (dadd) dadd[i] = rn_cuda_store(g);
-        dsrc[i] = rn_cuda_store(frozen ? g * A : __fmaf_rn(A, g, __fmaf_rn(B, x, D)));
+        if (dadd) dadd[i] = rn_put<T>(g);
+        dsrc[i] = rn_put<T>(frozen ? g * A : __fmaf_rn(A, g, __fmaf_rn(B, x, D)));
     }
 }
 
@@ -161,8 +162,10 @@ void rn_cuda_batchnorm_apply(void *dev, void *dst, const void *src, const void *
                              const float *gamma, const float *beta, const struct rn_bn_shape *s)
 {
     const struct spread spread = spread_of(s);
-    rn_launch(dev, normalise_kernel<double>, spread.grid, element_block, dst, src, add, saved, saved + s->C, gamma,
-              beta, *s, spread.each);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, normalise_kernel<decltype(type), double>, spread.grid, element_block, dst, src, add, saved,
+                  saved + s->C, gamma, beta, *s, spread.each);
+    });
 }
 
 void rn_cuda_batchnorm_forward_train(void *dev, void *dst, double *saved, const void *src, const void *add,
@@ -170,8 +173,7 @@ void rn_cuda_batchnorm_forward_train(void *dev, void *dst, double *saved, const 
                                      void *workspace)
 {
     const struct parts w = parts_of(workspace, s);
-    const float *x = static_cast<const float *>(src);
-    rn_bn_group_sums(dev, w.groups, w.runs, x, NULL, x, NULL, NULL, NULL, s);
+    rn_bn_group_sums(dev, w.groups, w.runs, src, NULL, src, NULL, NULL, NULL, s);
     rn_launch(dev, statistics_kernel, tree_grid(s), tree_block, saved, w.groups, rn_bn_cut_of(s).groups, *s);
     rn_cuda_batchnorm_apply(dev, dst, src, add, saved, gamma, beta, s);
 }
@@ -181,8 +183,10 @@ void rn_cuda_batchnorm_forward_eval(void *dev, void *dst, const void *src, const
                                     const struct rn_bn_shape *s)
 {
     const struct spread spread = spread_of(s);
-    rn_launch(dev, normalise_kernel<float>, spread.grid, element_block, dst, src, add, running_mean, running_var, gamma,
-              beta, *s, spread.each);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, normalise_kernel<decltype(type), float>, spread.grid, element_block, dst, src, add, running_mean,
+                  running_var, gamma, beta, *s, spread.each);
+    });
 }
 
 void rn_cuda_batchnorm_running(void *dev, float *running_mean, float *running_var, const double *saved,
@@ -193,12 +197,14 @@ void rn_cuda_batchnorm_running(void *dev, float *running_mean, float *running_va
               saved, s->C, s->momentum, 1 - s->momentum, unbias);
 }
 
-static void gradient(void *dev, void *dsrc, void *dadd, const void *ddst, const float *y, const void *src,
+static void gradient(void *dev, void *dsrc, void *dadd, const void *ddst, const void *y, const void *src,
                      const float *coefficient, const struct rn_bn_shape *s, bool recompute, bool frozen)
 {
     const struct spread spread = spread_of(s);
-    rn_launch(dev, gradient_kernel, spread.grid, element_block, dsrc, dadd, ddst, y, src, coefficient, s->C,
-              s->N * s->H * s->W, spread.each, recompute, frozen);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, gradient_kernel<decltype(type)>, spread.grid, element_block, dsrc, dadd, ddst, y, src,
+                  coefficient, s->C, s->N * s->H * s->W, spread.each, recompute, frozen);
+    });
 }
 
 void rn_cuda_batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta, const void *ddst,
@@ -207,9 +213,8 @@ void rn_cuda_batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma
 {
     const struct parts w = parts_of(workspace, s);
     const bool recompute = s->post == RN_POST_RELU;
-    const float *y = s->post == RN_POST_ADD_RELU ? static_cast<const float *>(dst) : NULL;
-    rn_bn_group_sums(dev, w.groups, w.runs, static_cast<const float *>(ddst), y, static_cast<const float *>(src),
-                     recompute ? saved : NULL, gamma, beta, s);
+    const void *y = s->post == RN_POST_ADD_RELU ? dst : NULL;
+    rn_bn_group_sums(dev, w.groups, w.runs, ddst, y, src, recompute ? saved : NULL, gamma, beta, s);
     rn_launch(dev, channel_back_kernel<double>, tree_grid(s), tree_block, w.coefficient, dgamma, dbeta, saved,
               saved + s->C, gamma, beta, w.groups, rn_bn_cut_of(s).groups, *s);
     gradient(dev, dsrc, dadd, ddst, y, src, w.coefficient, s, recompute, false);
@@ -221,9 +226,8 @@ void rn_cuda_batchnorm_backward_eval(void *dev, void *dsrc, void *dadd, float *d
                                      void *workspace)
 {
     const struct parts w = parts_of(workspace, s);
-    const float *y = s->post == RN_POST_NONE ? NULL : static_cast<const float *>(dst);
-    rn_bn_group_sums(dev, w.groups, w.runs, static_cast<const float *>(ddst), y, static_cast<const float *>(src), NULL,
-                     NULL, NULL, s);
+    const void *y = s->post == RN_POST_NONE ? NULL : dst;
+    rn_bn_group_sums(dev, w.groups, w.runs, ddst, y, src, NULL, NULL, NULL, s);
     rn_launch(dev, channel_back_kernel<float>, tree_grid(s), tree_block, w.coefficient, dgamma, dbeta, running_mean,
               running_var, gamma, static_cast<const float *>(NULL), w.groups, rn_bn_cut_of(s).groups, *s);
     gradient(dev, dsrc, dadd, ddst, y, src, w.coefficient, s, false, true);

@@ -5,7 +5,7 @@
 #ifndef RN_CUDA_BATCHNORM_H
 #define RN_CUDA_BATCHNORM_H
 
-#include "cuda/cuda.h"
+#include "cuda/storage.h"
 
 /* Channels of a block and rows of threads beside each other where elements are walked over. */
 #define RN_BN_CHANNELS 32
@@ -24,8 +24,8 @@ struct rn_bn_cut rn_bn_cut_of(const struct rn_bn_shape *s);
 
 /* Leaves in `groups` one sum for each group and channel, [groups][C]: of g, masked, and of g * x.  y: the mask is
  * y <= 0; else saved (with gamma and beta): that of A18 over y recomputed from x; else there is none. */
-void rn_bn_group_sums(void *dev, struct rn_bn_sums *groups, struct rn_bn_sums *runs, const float *g, const float *y,
-                      const float *x, const double *saved, const float *gamma, const float *beta,
+void rn_bn_group_sums(void *dev, struct rn_bn_sums *groups, struct rn_bn_sums *runs, const void *g, const void *y,
+                      const void *x, const double *saved, const float *gamma, const float *beta,
                       const struct rn_bn_shape *s);
 
 /* A17: r = 1 / sqrt(v + eps). */

@@ -20,17 +20,17 @@ struct rn_bn_cut rn_bn_cut_of(const struct rn_bn_shape *s)
 }
 
 /* What the run of this thread adds: g at element i, or 0 where its output was not positive (A18). */
-static __device__ inline float masked(const float *g, const float *y, const float *x, bool recompute, float a, float b,
-                                      size_t i)
+template <class T>
+static __device__ inline float masked(const T *g, const T *y, const T *x, bool recompute, float a, float b, size_t i)
 {
-    float out = recompute ? rn_cuda_store(__fmaf_rn(x[i], a, b)) : y ? y[i] : 1.0f;
-    return out <= 0 ? 0.0f : g[i];
+    float out = recompute ? rn_stored<T>(__fmaf_rn(rn_load(x[i]), a, b)) : y ? rn_load(y[i]) : 1.0f;
+    return out <= 0 ? 0.0f : rn_load(g[i]);
 }
 
 /* sums[groups][cut.runs][C] */
-static __global__ void run_kernel(struct rn_bn_sums *sums, const float *g, const float *y, const float *x,
-                                  const double *saved, const float *gamma, const float *beta, struct rn_bn_shape s,
-                                  struct rn_bn_cut cut)
+template <class T>
+static __global__ void run_kernel(struct rn_bn_sums *sums, const T *g, const T *y, const T *x, const double *saved,
+                                  const float *gamma, const float *beta, struct rn_bn_shape s, struct rn_bn_cut cut)
 {
     const int c = static_cast<int>(blockIdx.y * RN_BN_CHANNELS + threadIdx.x);
     const int run = static_cast<int>(blockIdx.x * RN_BN_ROWS + threadIdx.y), group = run / cut.runs;
@@ -43,7 +43,7 @@ static __global__ void run_kernel(struct rn_bn_sums *sums, const float *g, const
 #pragma unroll 8
     for (int p = first; p < end; p++) {
         size_t i = static_cast<size_t>(p) * s.C + c;
-        double value = masked(g, y, x, saved != nullptr, a, b, i), factor = x[i];
+        double value = masked(g, y, x, saved != nullptr, a, b, i), factor = rn_load(x[i]);
         sum.d1 = sum.d1 + value;
         sum.d2 = sum.d2 + value * factor;
     }
@@ -61,15 +61,18 @@ static __global__ void group_kernel(struct rn_bn_sums *groups, const struct rn_b
     if (threadIdx.y == 0 && c < C) groups[static_cast<size_t>(group) * C + c] = sum;
 }
 
-void rn_bn_group_sums(void *dev, struct rn_bn_sums *groups, struct rn_bn_sums *runs, const float *g, const float *y,
-                      const float *x, const double *saved, const float *gamma, const float *beta,
+void rn_bn_group_sums(void *dev, struct rn_bn_sums *groups, struct rn_bn_sums *runs, const void *g, const void *y,
+                      const void *x, const double *saved, const float *gamma, const float *beta,
                       const struct rn_bn_shape *s)
 {
     const struct rn_bn_cut cut = rn_bn_cut_of(s);
     const size_t all = static_cast<size_t>(cut.groups) * cut.runs, C = static_cast<size_t>(s->C);
     struct rn_bn_sums *first = cut.runs == 1 ? groups : runs; /* a group of one run is that run */
-    rn_launch(dev, run_kernel, dim3(rn_cuda_blocks(all, RN_BN_ROWS), rn_cuda_blocks(C, RN_BN_CHANNELS)),
-              dim3(RN_BN_CHANNELS, RN_BN_ROWS), first, g, y, x, saved, gamma, beta, *s, cut);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, run_kernel<decltype(type)>,
+                  dim3(rn_cuda_blocks(all, RN_BN_ROWS), rn_cuda_blocks(C, RN_BN_CHANNELS)),
+                  dim3(RN_BN_CHANNELS, RN_BN_ROWS), first, g, y, x, saved, gamma, beta, *s, cut);
+    });
     if (cut.runs > 1)
         rn_launch(dev, group_kernel, dim3(rn_cuda_blocks(C, RN_BN_TREE_CHANNELS), static_cast<unsigned>(cut.groups)),
                   dim3(RN_BN_TREE_CHANNELS, RN_BN_TREE_ROWS), groups, runs, s->C, cut);

@@ -6,6 +6,8 @@
  * first term to its last, so no sum depends on the grid: no atomics on floats, no shuffles, no split over k.
  * Every multiplication that a rule fuses is written __fmaf_rn; -fmad=false keeps the compiler from fusing others.
  *
+ * Where its numerics is `fast`, cuDNN and cuBLAS compute products instead (fast.h), and tensors may be of 16 bits.
+ *
  * Layout: tensors are dense NHWC, weights (unpacked) OIHW.  The terms of A13 come with the channels innermost,
  * A14's too, and A15's one position at a time over all (c, k): in each the channels of a position are what a
  * block loads together.
@@ -20,6 +22,8 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <new>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -35,6 +39,8 @@ extern "C" {
 
 /* -- device.cu ------------------------------------------------------------------------------------ */
 
+enum rn_cuda_storage { RN_CUDA_FLOAT, RN_CUDA_HALF, RN_CUDA_BF16 }; /* storage.h */
+
 /* An open device.  Its stream is the only one, so slots run in the order in which they were called.  Once `failed`
  * is set nothing more is computed, and everything that is read is NaN (device.cu). */
 struct rn_cuda {
@@ -43,31 +49,90 @@ struct rn_cuda {
     pthread_mutex_t lock;    /* of what follows; callers of several threads may share the device */
     void *staging;           /* device memory for tensors on their way to and from the host, and for verdicts */
     size_t staging_bytes;
-    char isa[16];            /* "sm_90" */
+    char isa[160];           /* "sm_90", and why there are no graphs */
+    int major;               /* 9 */
+    enum rn_cuda_storage storage;
+    struct rn_cuda_fast *fast;     /* fast.h; NULL: the exact numerics */
+    struct rn_cuda_graphs *graphs; /* graph.cu; NULL: every command is queued by itself */
 };
 
 static inline struct rn_cuda *rn_cuda_device(void *dev) { return static_cast<struct rn_cuda *>(dev); }
 
-/* Keeps the first error of the device. */
-void rn_cuda_note(struct rn_cuda *cuda, cudaError_t error);
+/* Opens a device for one of the table's numerics. */
+rn_status rn_cuda_open_for(struct rn_cuda **cuda, const struct rn_device_options *options, const struct rn_ops *table);
+/* How a call of the runtime or of a library ended; cudaErrorUnknown stands for a library's errors. */
+struct rn_cuda_end { cudaError_t error; const char *why; };
+static inline struct rn_cuda_end rn_cuda_ended(cudaError_t error) { return { error, cudaGetErrorString(error) }; }
+/* Keeps the first failure of the device. */
+void rn_cuda_fail(struct rn_cuda *cuda, struct rn_cuda_end end);
+static inline void rn_cuda_note(struct rn_cuda *cuda, cudaError_t error)
+{
+    rn_cuda_fail(cuda, rn_cuda_ended(error));
+}
+
+static inline size_t rn_cuda_element_bytes(const struct rn_cuda *cuda)
+{
+    return cuda->storage == RN_CUDA_FLOAT ? 4 : 2;
+}
 /* The staging memory, of at least so many bytes, with the device locked until rn_cuda_unstage; NULL, and locked all
- * the same, where there is none. */
+ * the same, where there is none.  Nothing is recorded in between. */
 void *rn_cuda_stage(struct rn_cuda *cuda, size_t bytes);
 void rn_cuda_unstage(struct rn_cuda *cuda);
 /* A40: the start-up check's rows on the device. */
 rn_status rn_cuda_selfcheck(struct rn_cuda *cuda);
 
+/* -- commands: what is queued on a stream, at once or later out of a record (graph.cu) --------------- */
+
+/* Queues a command on a stream. */
+typedef struct rn_cuda_end rn_cuda_play_fn(struct rn_cuda *cuda, const void *command, cudaStream_t stream);
+
+/* Zeroed room in this thread's record; NULL: nothing is recorded, the command is to be queued now. */
+void *rn_cuda_record(struct rn_cuda *cuda, rn_cuda_play_fn *play, size_t bytes);
+/* Queues what this thread has recorded: before anything that goes by another way. */
+void rn_cuda_flush(struct rn_cuda *cuda);
+/* Between the two this thread's commands are queued at once. */
+void rn_cuda_pause(struct rn_cuda *cuda);
+void rn_cuda_resume(void);
+rn_status rn_cuda_graphs_open(struct rn_cuda *cuda);
+void rn_cuda_graphs_close(struct rn_cuda *cuda);
+/* The slot `run` that records. */
+void rn_cuda_run_recorded(void *dev, void (*pass)(void *arg), void *arg);
+
+/* Queues Command { arguments... } after all earlier calls; its play is what rn_cuda_play_fn says. */
+template <class Command, class... Arguments> void rn_cuda_queue(struct rn_cuda *cuda, Arguments... arguments)
+{
+    if (cuda->failed.load()) return;
+    rn_cuda_play_fn *play = [](struct rn_cuda *device, const void *command, cudaStream_t stream) {
+        return static_cast<const Command *>(command)->play(device, stream);
+    };
+    if (void *room = rn_cuda_record(cuda, play, sizeof(Command))) new (room) Command{ arguments... };
+    else rn_cuda_fail(cuda, Command{ arguments... }.play(cuda, cuda->stream));
+}
+
+template <class... Parameters> struct rn_cuda_launch {
+    void (*kernel)(Parameters...);
+    dim3 grid, block;
+    std::tuple<Parameters...> arguments;
+
+    struct rn_cuda_end play(struct rn_cuda *, cudaStream_t stream) const
+    {
+        cudaLaunchConfig_t config = {};
+        config.gridDim = grid;
+        config.blockDim = block;
+        config.stream = stream;
+        return rn_cuda_ended(std::apply([&](const Parameters &...each) {
+            return cudaLaunchKernelEx(&config, kernel, Parameters(each)...);
+        }, arguments));
+    }
+};
+
 /* Runs kernel(args...) on grid x block threads after all earlier calls.  A grid with an extent of 0 does nothing. */
 template <class... Parameters, class... Arguments>
 void rn_launch(void *dev, void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments... arguments)
 {
-    struct rn_cuda *cuda = rn_cuda_device(dev);
-    cudaLaunchConfig_t config = {};
-    if (!grid.x || !grid.y || !grid.z || cuda->failed.load()) return;
-    config.gridDim = grid;
-    config.blockDim = block;
-    config.stream = cuda->stream;
-    rn_cuda_note(cuda, cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+    if (!grid.x || !grid.y || !grid.z) return;
+    rn_cuda_queue<rn_cuda_launch<Parameters...>>(rn_cuda_device(dev), kernel, grid, block,
+                                                 std::tuple<Parameters...>(static_cast<Parameters>(arguments)...));
 }
 
 /* Blocks of `each` that cover `count`. */
@@ -136,6 +201,7 @@ RN_SLOTS(RN_CUDA_DECLARE)
  *   elementwise.cu              relu, add, accumulate, finite
  *   pool.cu resize.cu loss.cu optim.cu
  *   table.cu                    rn_ops_cuda
+ *   fast_*.cu                   rn_ops_cuda_fast (fast.h)
  */
 
 #endif /* RN_CUDA_H */

@@ -17,13 +17,13 @@ extern "C" {
 
 /* -- failure ------------------------------------------------------------------------------------------ */
 
-void rn_cuda_note(struct rn_cuda *cuda, cudaError_t error)
+void rn_cuda_fail(struct rn_cuda *cuda, struct rn_cuda_end end)
 {
     int none = cudaSuccess;
-    if (error == cudaSuccess || !cuda->failed.compare_exchange_strong(none, error)) return;
-    char why[160];
-    snprintf(why, sizeof why, "the CUDA device failed before: %s", cudaGetErrorString(error));
-    rn_fail_because(why);
+    if (end.error == cudaSuccess || !cuda->failed.compare_exchange_strong(none, end.error)) return;
+    char text[300];
+    snprintf(text, sizeof text, "the CUDA device failed before: %s", end.why);
+    rn_fail_because(text);
 }
 
 static bool failed(const struct rn_cuda *cuda) { return cuda->failed.load() != cudaSuccess; }
@@ -47,31 +47,41 @@ static rn_status find_device(void)
     return rn_fail(RN_EFAIL, "backend cuda: the device cannot be used: %s", cudaGetErrorString(error));
 }
 
-static rn_status check_options(const struct rn_device_options *options)
+/* Whether `word` stands in a list of words separated by spaces. */
+static bool listed(const char *list, const char *word)
+{
+    for (size_t length; *list; list += length + (list[length] == ' ')) {
+        length = strcspn(list, " ");
+        if (length == strlen(word) && !memcmp(list, word, length)) return true;
+    }
+    return false;
+}
+
+static rn_status check_options(const struct rn_device_options *options, const struct rn_ops *table)
 {
     const char *numerics = options && options->numerics ? options->numerics : "";
     const char *isa = options && options->isa ? options->isa : "";
-    if (*numerics && strcmp(numerics, rn_ops_cuda.numerics))
+    if (*numerics && !listed(table->numerics, numerics))
         return rn_fail(RN_EUSAGE, "backend cuda does not have the numerics '%s'; it has: %s", numerics,
-                       rn_ops_cuda.numerics);
+                       table->numerics);
     if (*isa) return rn_fail(RN_EUSAGE, "instruction set '%s': backend cuda has only the GPU's own", isa);
     return RN_OK;
 }
 
 static cudaError_t start(struct rn_cuda *cuda)
 {
-    int major = 0, minor = 0;
+    int minor = 0;
     cudaError_t error = cudaSetDevice(0);
-    if (!error) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    if (!error) error = cudaDeviceGetAttribute(&cuda->major, cudaDevAttrComputeCapabilityMajor, 0);
     if (!error) error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
-    snprintf(cuda->isa, sizeof cuda->isa, "sm_%d%d", major, minor);
+    snprintf(cuda->isa, sizeof cuda->isa, "sm_%d%d", cuda->major, minor);
     if (!error) error = cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking);
     return error;
 }
 
-rn_status rn_cuda_open(void **dev, const struct rn_device_options *options)
+rn_status rn_cuda_open_for(struct rn_cuda **opened, const struct rn_device_options *options, const struct rn_ops *table)
 {
-    rn_status status = check_options(options);
+    rn_status status = check_options(options, table);
     if (!status) status = find_device();
     if (status) return status;
     struct rn_cuda *cuda = static_cast<struct rn_cuda *>(rn_alloc(sizeof *cuda));
@@ -81,7 +91,15 @@ rn_status rn_cuda_open(void **dev, const struct rn_device_options *options)
     if (error) status = rn_fail(RN_EFAIL, "backend cuda: the device cannot be used: %s", cudaGetErrorString(error));
     if (!status) status = rn_cuda_selfcheck(cuda);
     if (status) rn_cuda_close(cuda);
-    else *dev = cuda;
+    else *opened = cuda;
+    return status;
+}
+
+rn_status rn_cuda_open(void **dev, const struct rn_device_options *options)
+{
+    struct rn_cuda *cuda = NULL;
+    rn_status status = rn_cuda_open_for(&cuda, options, &rn_ops_cuda);
+    if (!status) *dev = cuda;
     return status;
 }
 
@@ -121,11 +139,13 @@ rn_status rn_cuda_alloc(void *dev, void **mem, size_t bytes)
 
 void rn_cuda_release(void *dev, void *mem)
 {
+    rn_cuda_flush(rn_cuda_device(dev));
     if (mem) rn_cuda_note(rn_cuda_device(dev), cudaFree(mem));
 }
 
 void *rn_cuda_stage(struct rn_cuda *cuda, size_t bytes)
 {
+    rn_cuda_pause(cuda);
     pthread_mutex_lock(&cuda->lock);
     if (failed(cuda)) return NULL;
     if (bytes <= cuda->staging_bytes) return cuda->staging;
@@ -138,11 +158,16 @@ void *rn_cuda_stage(struct rn_cuda *cuda, size_t bytes)
     return failed(cuda) ? NULL : cuda->staging;
 }
 
-void rn_cuda_unstage(struct rn_cuda *cuda) { pthread_mutex_unlock(&cuda->lock); }
+void rn_cuda_unstage(struct rn_cuda *cuda)
+{
+    pthread_mutex_unlock(&cuda->lock);
+    rn_cuda_resume();
+}
 
 /* A copy in the order of the stream.  The host's memory is pageable: it is free again when this returns. */
 static void transfer(struct rn_cuda *cuda, void *dst, const void *src, size_t bytes, cudaMemcpyKind kind)
 {
+    rn_cuda_flush(cuda);
     if (bytes && !failed(cuda)) rn_cuda_note(cuda, cudaMemcpyAsync(dst, src, bytes, kind, cuda->stream));
 }
 
@@ -160,14 +185,26 @@ void rn_cuda_read(void *dev, void *host, const void *src, size_t bytes)
     if (failed(cuda) && bytes) memset(host, 0xff, bytes);
 }
 
+struct copy {
+    void *dst;
+    const void *src;
+    size_t bytes;
+
+    struct rn_cuda_end play(struct rn_cuda *, cudaStream_t stream) const
+    {
+        return rn_cuda_ended(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, stream));
+    }
+};
+
 void rn_cuda_copy(void *dev, void *dst, const void *src, size_t bytes)
 {
-    transfer(rn_cuda_device(dev), dst, src, bytes, cudaMemcpyDeviceToDevice);
+    if (bytes) rn_cuda_queue<copy>(rn_cuda_device(dev), dst, src, bytes);
 }
 
 void rn_cuda_sync(void *dev)
 {
     struct rn_cuda *cuda = rn_cuda_device(dev);
+    rn_cuda_flush(cuda);
     if (!failed(cuda)) rn_cuda_note(cuda, cudaStreamSynchronize(cuda->stream));
 }
 

@@ -2,72 +2,93 @@
  * elementwise.cu - ReLU, additions (A18, A25) and the search for numbers that are not finite (A7): one thread,
  * one element, neighbours beside each other.
  */
-#include "cuda/cuda.h"
+#include "cuda/storage.h"
 
 #define THREADS 256
 
 static __device__ inline size_t element() { return static_cast<size_t>(blockIdx.x) * THREADS + threadIdx.x; }
 
-static __global__ void relu_kernel(float *dst, const float *src, size_t count)
+template <class T> static __global__ void relu_kernel(T *dst, const T *src, size_t count)
 {
     size_t i = element();
-    if (i < count) dst[i] = rn_cuda_store(rn_cuda_relu(src[i]));
+    if (i < count) dst[i] = rn_put<T>(rn_cuda_relu(rn_load(src[i])));
 }
 
-static __global__ void relu_back_kernel(float *dsrc, const float *ddst, const float *dst, size_t count)
+template <class T> static __global__ void relu_back_kernel(T *dsrc, const T *ddst, const T *dst, size_t count)
 {
     size_t i = element();
-    if (i < count) dsrc[i] = rn_cuda_store(dst[i] <= 0 ? 0.0f : ddst[i]);
+    if (i < count) dsrc[i] = rn_put<T>(rn_load(dst[i]) <= 0 ? 0.0f : rn_load(ddst[i]));
 }
 
-static __global__ void add_kernel(float *dst, const float *a, const float *b, size_t count)
+template <class T> static __global__ void add_kernel(T *dst, const T *a, const T *b, size_t count)
 {
     size_t i = element();
-    if (i < count) dst[i] = rn_cuda_store(a[i] + b[i]);
+    if (i < count) dst[i] = rn_put<T>(rn_load(a[i]) + rn_load(b[i]));
 }
 
 /* *found = 1 if there is such a number; each thread looks at every (number of threads)-th element. */
-static __global__ void not_finite_kernel(int *found, const float *src, size_t count)
+template <class T> static __global__ void not_finite_kernel(int *found, const T *src, size_t count)
 {
     size_t step = static_cast<size_t>(gridDim.x) * THREADS;
     for (size_t i = element(); i < count; i += step)
-        if ((__float_as_uint(src[i]) & 0x7f800000u) == 0x7f800000u) *found = 1;
+        if ((__float_as_uint(rn_load(src[i])) & 0x7f800000u) == 0x7f800000u) *found = 1;
 }
 
 void rn_cuda_relu_forward(void *dev, void *dst, const void *src, size_t count)
 {
-    rn_launch(dev, relu_kernel, rn_cuda_blocks(count, THREADS), THREADS, dst, src, count);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, relu_kernel<decltype(type)>, rn_cuda_blocks(count, THREADS), THREADS, dst, src, count);
+    });
 }
 
 void rn_cuda_relu_backward(void *dev, void *dsrc, const void *ddst, const void *dst, size_t count)
 {
-    rn_launch(dev, relu_back_kernel, rn_cuda_blocks(count, THREADS), THREADS, dsrc, ddst, dst, count);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, relu_back_kernel<decltype(type)>, rn_cuda_blocks(count, THREADS), THREADS, dsrc, ddst, dst,
+                  count);
+    });
 }
 
 void rn_cuda_add(void *dev, void *dst, const void *a, const void *b, size_t count)
 {
-    rn_launch(dev, add_kernel, rn_cuda_blocks(count, THREADS), THREADS, dst, a, b, count);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, add_kernel<decltype(type)>, rn_cuda_blocks(count, THREADS), THREADS, dst, a, b, count);
+    });
 }
 
 void rn_cuda_accumulate(void *dev, float *dst, const float *src, size_t count)
 {
-    rn_cuda_add(dev, dst, dst, src, count);
+    rn_launch(dev, add_kernel<float>, rn_cuda_blocks(count, THREADS), THREADS, dst, dst, src, count);
 }
 
-int rn_cuda_finite(void *dev, const float *src, size_t count)
+/* launch(verdict) looks for such a number. */
+template <class Launch> static int finite(void *dev, Launch launch)
 {
     struct rn_cuda *cuda = rn_cuda_device(dev);
     int found = 1, *verdict = static_cast<int *>(rn_cuda_stage(cuda, sizeof *verdict));
     if (verdict) {
         rn_cuda_note(cuda, cudaMemsetAsync(verdict, 0, sizeof *verdict, cuda->stream));
-        rn_launch(dev, not_finite_kernel, RN_MIN(rn_cuda_blocks(count, THREADS), 4096u), THREADS, verdict, src, count);
+        launch(verdict);
         rn_cuda_read(dev, &found, verdict, sizeof found); /* a failed device: all bits, not 0 */
     }
     rn_cuda_unstage(cuda);
     return found == 0;
 }
 
+static unsigned some_blocks(size_t count) { return RN_MIN(rn_cuda_blocks(count, THREADS), 4096u); }
+
+int rn_cuda_finite(void *dev, const float *src, size_t count)
+{
+    return finite(dev, [=](int *verdict) {
+        rn_launch(dev, not_finite_kernel<float>, some_blocks(count), THREADS, verdict, src, count);
+    });
+}
+
 int rn_cuda_tensor_finite(void *dev, const void *src, size_t count)
 {
-    return rn_cuda_finite(dev, static_cast<const float *>(src), count);
+    return finite(dev, [=](int *verdict) {
+        rn_cuda_typed(dev, [=](auto type) {
+            rn_launch(dev, not_finite_kernel<decltype(type)>, some_blocks(count), THREADS, verdict, src, count);
+        });
+    });
 }

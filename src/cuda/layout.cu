@@ -2,27 +2,27 @@
  * layout.cu - tensors are dense NHWC: the way there from the host's NCHW and back.  A copy of the tensor as the
  * host has it lies in the staging memory; one thread moves one element.
  */
-#include "cuda/cuda.h"
+#include "cuda/storage.h"
 
 #include <string.h>
 
 #define THREADS 256
 
 /* Tensor [count / C / map][map][C] from dense [..][C][map]. */
-static __global__ void set_kernel(float *dst, const float *nchw, size_t count, int C, int map)
+template <class T> static __global__ void set_kernel(T *dst, const float *nchw, size_t count, int C, int map)
 {
     size_t i = static_cast<size_t>(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= count) return;
     size_t position = i / C, c = i % C, n = position / map;
-    dst[i] = nchw[(n * C + c) * map + position % map];
+    dst[i] = rn_put<T>(nchw[(n * C + c) * map + position % map]);
 }
 
-static __global__ void get_kernel(float *nchw, const float *src, size_t count, int C, int map)
+template <class T> static __global__ void get_kernel(float *nchw, const T *src, size_t count, int C, int map)
 {
     size_t i = static_cast<size_t>(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= count) return;
     size_t plane = i / map, p = i % map, n = plane / C;
-    nchw[i] = src[(n * map + p) * C + plane % C];
+    nchw[i] = rn_load(src[(n * map + p) * C + plane % C]);
 }
 
 static size_t count_of(int N, int C, int H, int W)
@@ -32,8 +32,7 @@ static size_t count_of(int N, int C, int H, int W)
 
 size_t rn_cuda_tensor_bytes(void *dev, int N, int C, int H, int W)
 {
-    (void)dev;
-    return count_of(N, C, H, W) * sizeof(float);
+    return count_of(N, C, H, W) * rn_cuda_element_bytes(rn_cuda_device(dev));
 }
 
 void rn_cuda_tensor_set(void *dev, void *dst, const float *nchw, int N, int C, int H, int W)
@@ -43,7 +42,10 @@ void rn_cuda_tensor_set(void *dev, void *dst, const float *nchw, int N, int C, i
     float *staging = static_cast<float *>(rn_cuda_stage(cuda, count * sizeof(float)));
     if (staging) {
         rn_cuda_write(dev, staging, nchw, count * sizeof(float));
-        rn_launch(dev, set_kernel, rn_cuda_blocks(count, THREADS), THREADS, dst, staging, count, C, H * W);
+        rn_cuda_typed(dev, [=](auto type) {
+            rn_launch(dev, set_kernel<decltype(type)>, rn_cuda_blocks(count, THREADS), THREADS, dst, staging, count, C,
+                      H * W);
+        });
     }
     rn_cuda_unstage(cuda);
 }
@@ -54,7 +56,10 @@ void rn_cuda_tensor_get(void *dev, float *nchw, const void *src, int N, int C, i
     size_t count = count_of(N, C, H, W);
     float *staging = static_cast<float *>(rn_cuda_stage(cuda, count * sizeof(float)));
     if (staging) {
-        rn_launch(dev, get_kernel, rn_cuda_blocks(count, THREADS), THREADS, staging, src, count, C, H * W);
+        rn_cuda_typed(dev, [=](auto type) {
+            rn_launch(dev, get_kernel<decltype(type)>, rn_cuda_blocks(count, THREADS), THREADS, staging, src, count, C,
+                      H * W);
+        });
         rn_cuda_read(dev, nchw, staging, count * sizeof(float));
     } else {
         memset(nchw, 0xff, count * sizeof(float)); /* NaN */

@@ -2,7 +2,7 @@
  * pool.cu - max, average and global average pooling (A19, A20): one thread makes one element, forward from the
  * taps of its window, backward from the windows that cover it, both in the order of their rule.
  */
-#include "cuda/cuda.h"
+#include "cuda/storage.h"
 
 #define THREADS 256
 
@@ -47,7 +47,8 @@ static __device__ inline int end_window(int i, int pad, int stride, int outputs)
     return RN_MIN((i + pad) / stride + 1, outputs);
 }
 
-static __global__ void max_kernel(float *dst, uint8_t *index, const float *src, struct rn_pool_shape s)
+template <class T>
+static __global__ void max_kernel(T *dst, uint8_t *index, const T *src, struct rn_pool_shape s)
 {
     size_t at;
     struct element e;
@@ -58,16 +59,17 @@ static __global__ void max_kernel(float *dst, uint8_t *index, const float *src, 
         for (int kw = 0; kw < s.S; kw++) {
             int h = e.h * s.stride - s.pad + kh, w = e.w * s.stride - s.pad + kw;
             if (h < 0 || h >= s.H || w < 0 || w >= s.W) continue;
-            float v = src[offset(e.n, h, w, e.c, s.C, s.H, s.W)];
+            float v = rn_load(src[offset(e.n, h, w, e.c, s.C, s.H, s.W)]);
             if (tap >= 0 && !(v > best || v != v)) continue;
             best = v;
             tap = kh * s.S + kw;
         }
-    dst[at] = rn_cuda_store(best);
+    dst[at] = rn_put<T>(best);
     if (tap >= 0) index[at] = static_cast<uint8_t>(tap);
 }
 
-static __global__ void max_back_kernel(float *dsrc, const float *ddst, const uint8_t *index, struct rn_pool_shape s)
+template <class T>
+static __global__ void max_back_kernel(T *dsrc, const T *ddst, const uint8_t *index, struct rn_pool_shape s)
 {
     size_t at;
     struct element e;
@@ -77,12 +79,12 @@ static __global__ void max_back_kernel(float *dsrc, const float *ddst, const uin
         for (int q = first_window(e.w, s.pad, s.S, s.stride); q < end_window(e.w, s.pad, s.stride, s.Q); q++) {
             size_t o = offset(e.n, p, q, e.c, s.C, s.P, s.Q);
             int tap = (e.h + s.pad - p * s.stride) * s.S + e.w + s.pad - q * s.stride;
-            if (index[o] == tap) acc = acc + ddst[o];
+            if (index[o] == tap) acc = acc + rn_load(ddst[o]);
         }
-    dsrc[at] = rn_cuda_store(acc);
+    dsrc[at] = rn_put<T>(acc);
 }
 
-static __global__ void average_kernel(float *dst, const float *src, struct rn_pool_shape s)
+template <class T> static __global__ void average_kernel(T *dst, const T *src, struct rn_pool_shape s)
 {
     size_t at;
     struct element e;
@@ -92,12 +94,12 @@ static __global__ void average_kernel(float *dst, const float *src, struct rn_po
         for (int kw = 0; kw < s.S; kw++) {
             int h = e.h * s.stride - s.pad + kh, w = e.w * s.stride - s.pad + kw;
             if (h < 0 || h >= s.H || w < 0 || w >= s.W) continue;
-            acc = acc + src[offset(e.n, h, w, e.c, s.C, s.H, s.W)];
+            acc = acc + rn_load(src[offset(e.n, h, w, e.c, s.C, s.H, s.W)]);
         }
-    dst[at] = rn_cuda_store(__fdiv_rn(acc, static_cast<float>(s.R * s.S)));
+    dst[at] = rn_put<T>(__fdiv_rn(acc, static_cast<float>(s.R * s.S)));
 }
 
-static __global__ void average_back_kernel(float *dsrc, const float *ddst, struct rn_pool_shape s)
+template <class T> static __global__ void average_back_kernel(T *dsrc, const T *ddst, struct rn_pool_shape s)
 {
     size_t at;
     struct element e;
@@ -105,29 +107,37 @@ static __global__ void average_back_kernel(float *dsrc, const float *ddst, struc
     float acc = 0;
     for (int p = first_window(e.h, s.pad, s.R, s.stride); p < end_window(e.h, s.pad, s.stride, s.P); p++)
         for (int q = first_window(e.w, s.pad, s.S, s.stride); q < end_window(e.w, s.pad, s.stride, s.Q); q++)
-            acc = acc + ddst[offset(e.n, p, q, e.c, s.C, s.P, s.Q)];
-    dsrc[at] = rn_cuda_store(__fdiv_rn(acc, static_cast<float>(s.R * s.S)));
+            acc = acc + rn_load(ddst[offset(e.n, p, q, e.c, s.C, s.P, s.Q)]);
+    dsrc[at] = rn_put<T>(__fdiv_rn(acc, static_cast<float>(s.R * s.S)));
 }
 
 void rn_cuda_maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src, const struct rn_pool_shape *s)
 {
-    rn_launch(dev, max_kernel, blocks(s->N, s->C, s->P, s->Q), THREADS, dst, index, src, *s);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, max_kernel<decltype(type)>, blocks(s->N, s->C, s->P, s->Q), THREADS, dst, index, src, *s);
+    });
 }
 
 void rn_cuda_maxpool_backward(void *dev, void *dsrc, const void *ddst, const uint8_t *index,
                               const struct rn_pool_shape *s)
 {
-    rn_launch(dev, max_back_kernel, blocks(s->N, s->C, s->H, s->W), THREADS, dsrc, ddst, index, *s);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, max_back_kernel<decltype(type)>, blocks(s->N, s->C, s->H, s->W), THREADS, dsrc, ddst, index, *s);
+    });
 }
 
 void rn_cuda_avgpool_forward(void *dev, void *dst, const void *src, const struct rn_pool_shape *s)
 {
-    rn_launch(dev, average_kernel, blocks(s->N, s->C, s->P, s->Q), THREADS, dst, src, *s);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, average_kernel<decltype(type)>, blocks(s->N, s->C, s->P, s->Q), THREADS, dst, src, *s);
+    });
 }
 
 void rn_cuda_avgpool_backward(void *dev, void *dsrc, const void *ddst, const struct rn_pool_shape *s)
 {
-    rn_launch(dev, average_back_kernel, blocks(s->N, s->C, s->H, s->W), THREADS, dsrc, ddst, *s);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, average_back_kernel<decltype(type)>, blocks(s->N, s->C, s->H, s->W), THREADS, dsrc, ddst, *s);
+    });
 }
 
 /* One window as large as the map. */

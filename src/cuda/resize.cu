@@ -2,7 +2,7 @@
  * resize.cu - bilinear resize with half-pixel centres (A21).  One thread makes one element; backward it looks up
  * the outputs that its input has a part in, (oh, ow) ascending.
  */
-#include "cuda/cuda.h"
+#include "cuda/storage.h"
 
 #define THREADS 256
 
@@ -32,19 +32,20 @@ static __device__ inline int first_output(int i, int inputs, int outputs)
     return n > 0 ? static_cast<int>(n / (2 * static_cast<int64_t>(inputs))) : 0;
 }
 
-static __global__ void resize_kernel(float *dst, const float *src, struct rn_resize_shape s)
+template <class T> static __global__ void resize_kernel(T *dst, const T *src, struct rn_resize_shape s)
 {
     size_t i = static_cast<size_t>(blockIdx.x) * THREADS + threadIdx.x, C = s.C, W = s.W;
     size_t q = i / C, p = q / s.Q, n = p / s.P;
     if (n >= static_cast<size_t>(s.N)) return;
     struct place y = place_of(static_cast<int>(p % s.P), s.H, s.P), x = place_of(static_cast<int>(q % s.Q), s.W, s.Q);
-    const float *low = src + (n * s.H + y.low) * W * C + i % C, *high = src + (n * s.H + y.high) * W * C + i % C;
-    float a = low[x.low * C], b = low[x.high * C], c = high[x.low * C], d = high[x.high * C];
+    const T *low = src + (n * s.H + y.low) * W * C + i % C, *high = src + (n * s.H + y.high) * W * C + i % C;
+    float a = rn_load(low[x.low * C]), b = rn_load(low[x.high * C]);
+    float c = rn_load(high[x.low * C]), d = rn_load(high[x.high * C]);
     float upper = __fmaf_rn(x.lambda, b - a, a), lower = __fmaf_rn(x.lambda, d - c, c);
-    dst[i] = rn_cuda_store(__fmaf_rn(y.lambda, lower - upper, upper));
+    dst[i] = rn_put<T>(__fmaf_rn(y.lambda, lower - upper, upper));
 }
 
-static __global__ void resize_back_kernel(float *dsrc, const float *ddst, struct rn_resize_shape s)
+template <class T> static __global__ void resize_back_kernel(T *dsrc, const T *ddst, struct rn_resize_shape s)
 {
     size_t i = static_cast<size_t>(blockIdx.x) * THREADS + threadIdx.x, C = s.C;
     size_t column = i / C, row = column / s.W, n = row / s.H;
@@ -61,10 +62,10 @@ static __global__ void resize_back_kernel(float *dsrc, const float *ddst, struct
             if (x.low > w) break;
             if (x.low != w && x.high != w) continue;
             float wx = x.low == w ? 1 - x.lambda : x.lambda;
-            acc = __fmaf_rn(wy * wx, ddst[((n * s.P + oh) * s.Q + ow) * C + i % C], acc);
+            acc = __fmaf_rn(wy * wx, rn_load(ddst[((n * s.P + oh) * s.Q + ow) * C + i % C]), acc);
         }
     }
-    dsrc[i] = rn_cuda_store(acc);
+    dsrc[i] = rn_put<T>(acc);
 }
 
 static unsigned blocks(const struct rn_resize_shape *s, int H, int W)
@@ -74,10 +75,14 @@ static unsigned blocks(const struct rn_resize_shape *s, int H, int W)
 
 void rn_cuda_resize_forward(void *dev, void *dst, const void *src, const struct rn_resize_shape *s)
 {
-    rn_launch(dev, resize_kernel, blocks(s, s->P, s->Q), THREADS, dst, src, *s);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, resize_kernel<decltype(type)>, blocks(s, s->P, s->Q), THREADS, dst, src, *s);
+    });
 }
 
 void rn_cuda_resize_backward(void *dev, void *dsrc, const void *ddst, const struct rn_resize_shape *s)
 {
-    rn_launch(dev, resize_back_kernel, blocks(s, s->H, s->W), THREADS, dsrc, ddst, *s);
+    rn_cuda_typed(dev, [=](auto type) {
+        rn_launch(dev, resize_back_kernel<decltype(type)>, blocks(s, s->H, s->W), THREADS, dsrc, ddst, *s);
+    });
 }

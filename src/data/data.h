@@ -45,6 +45,7 @@ struct rn_dataset_options {
     int resize;         /* short side before evaluation's centre crop; 0: rn_resize_side(image_size) */
     bool originals;     /* training takes crops out of the whole pictures, not of resized ones */
     uint64_t cache_bytes; /* decoded pixels that are kept in memory; the rest is decoded again; no effect on bits */
+    bool headers;       /* of files only the headers are looked at: who will ask for sizes and counts, not pixels */
     bool strict;        /* the first file that cannot be used ends it all */
     bool no_train, no_test; /* nobody will ask for these images: they are not read, and count 0; no_train: they
                                may be missing, if val or test is there */
@@ -151,6 +152,9 @@ int64_t rn_loader_count(const struct rn_loader *loader); /* images an epoch */
 rn_status rn_loader_begin(struct rn_loader *loader, uint32_t epoch, int64_t first_step);
 /* *batch.n = 0 at the end of the epoch.  RN_EINPUT: a file of the data set changed or is gone. */
 rn_status rn_loader_next(struct rn_loader *loader, struct rn_batch *batch);
+/* Seconds that rn_loader_next has kept its callers waiting, in all: for a batch to be ready or, without workers, to
+ * be prepared. */
+double rn_loader_waited(const struct rn_loader *loader);
 void rn_loader_free(struct rn_loader *loader);
 /* The order of epoch `epoch`: a permutation of 0...count-1 (Fisher-Yates, keyed by seed and
  * epoch). */

@@ -315,7 +315,7 @@ static rn_status scan_parts(struct reader *r)
 {
     const struct rn_dataset_options *o = r->options;
     struct rn_scan scan = { .threads = RN_MAX(o->threads, 1), .cache_bytes = o->cache_bytes,
-                            .skipped = &r->skipped, .progress = o->progress, .arg = o->arg };
+                            .headers = o->headers, .skipped = &r->skipped, .progress = o->progress, .arg = o->arg };
     rn_status status = RN_OK;
     for (int i = 0; i < PARTS; i++)
         if (!is_unused(r, i)) scan.total += (int64_t)r->part[i].store->count;

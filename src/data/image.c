@@ -167,14 +167,30 @@ static rn_status fail_kind(const struct rn_source *s, const struct kind *kind)
 
 /* -- reading ----------------------------------------------------------------------------------- */
 
+/* By what the content is. */
+static rn_status decode(struct rn_source *s, const char *name)
+{
+    rn_printable(s->name, sizeof s->name, name, strlen(name));
+    const struct kind kind = kind_of(s->bytes, s->size);
+    return kind.decode ? kind.decode(s) : fail_kind(s, &kind);
+}
+
 rn_status rn_image_decode(struct rn_image *image, const uint8_t *bytes, size_t size, const char *name)
 {
     struct rn_source s = { .bytes = bytes, .size = size, .orientation = 1, .image = image };
-    rn_printable(s.name, sizeof s.name, name, strlen(name));
     *image = (struct rn_image){ 0 };
-    const struct kind kind = kind_of(bytes, size);
-    rn_status status = kind.decode ? kind.decode(&s) : fail_kind(&s, &kind);
+    rn_status status = decode(&s, name);
     if (status) rn_image_free(image);
+    return status;
+}
+
+rn_status rn_image_size(int *width, int *height, const uint8_t *bytes, size_t size, const char *name)
+{
+    struct rn_source s = { .bytes = bytes, .size = size, .orientation = 1, .header_only = true };
+    rn_status status = decode(&s, name);
+    const bool turned = s.orientation > 4;
+    *width = status ? 0 : turned ? s.height : s.width;
+    *height = status ? 0 : turned ? s.width : s.height;
     return status;
 }
 

@@ -26,6 +26,8 @@ void rn_image_free(struct rn_image *image); /* and makes it {0} */
 rn_status rn_image_decode(struct rn_image *image, const uint8_t *bytes, size_t size, const char *name);
 /* The same of a file; RN_EINPUT also where it cannot be read. */
 rn_status rn_image_read(struct rn_image *image, const char *path);
+/* The size that the picture has once it is decoded, which this does not: damage behind the header is not found. */
+rn_status rn_image_size(int *width, int *height, const uint8_t *bytes, size_t size, const char *name);
 /* The whole PNG file of an image, 8-bit RGB, rn_alloc'ed; needs zlib only. */
 rn_status rn_png_encode(uint8_t **bytes, size_t *size, const uint8_t *planes, int width, int height);
 /* The libraries that are built in: "libjpeg-turbo 2.1.5, libpng 1.6.39"; for --version. */

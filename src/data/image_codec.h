@@ -20,6 +20,7 @@ struct rn_source {
     char name[RN_IMAGE_NAME]; /* printable */
     int width, height;        /* of the file's rows */
     int orientation;          /* EXIF's: 1 ... 8 */
+    bool header_only;         /* size and orientation are all that is wanted */
     ptrdiff_t origin, dx, dy; /* pixel (x, y) of the file is at origin + x dx + y dy in a plane */
     struct rn_image *image;   /* to be filled */
 };
@@ -31,7 +32,7 @@ rn_status rn_source_begin(struct rn_source *s);
 /* Row y of the file, [width][3]. */
 void rn_source_row(struct rn_source *s, int y, const uint8_t *rgb);
 
-/* Fill s->image, or say why not and leave s->image->pixels to the caller. */
+/* Fill s->image, or say why not and leave s->image->pixels to the caller; header_only: nothing but s itself. */
 rn_status rn_jpeg_decode(struct rn_source *s);
 rn_status rn_png_decode(struct rn_source *s);
 /* "libjpeg-turbo 2.1.5"; NULL where it is not built in. */

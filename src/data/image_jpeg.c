@@ -183,6 +183,7 @@ static void decode(struct work *w)
     jpeg_read_header(jpeg, TRUE);
     check_header(w);
     s->orientation = orientation_of(s->bytes, s->size);
+    if (s->header_only) return;
     jpeg->out_color_space = jpeg->num_components == 1   ? JCS_GRAYSCALE
                             : jpeg->num_components == 3 ? JCS_RGB
                                                         : JCS_CMYK;

@@ -207,6 +207,7 @@ static void decode(struct work *w)
     png_colorp palette = NULL;
     int colours = 0;
     png_read_info(w->png, w->info);
+    if (s->header_only) return;
     const int channels = ask(w), passes = png_set_interlace_handling(w->png);
     png_read_update_info(w->png, w->info);
     const size_t stride = (size_t)s->width * (size_t)channels;

@@ -10,6 +10,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "data/data.h"
 
+#include "base/clock.h"
 #include "base/marks.h"
 #include "base/mem.h"
 #include "base/real.h"
@@ -53,6 +54,7 @@ struct rn_loader {
     int64_t claim, end;       /* the next batch to be filled; none from `end` on */
     int busy;                 /* workers filling */
     bool lent, quit;          /* the caller holds `current`; threads are to end */
+    uint64_t waited;          /* nanoseconds in rn_loader_next, in all */
 };
 
 /* Bytes of an image as the set has it, the largest there is. */
@@ -388,15 +390,22 @@ static void advance(struct rn_loader *l)
 
 rn_status rn_loader_next(struct rn_loader *loader, struct rn_batch *batch)
 {
+    const uint64_t start = rn_nanoseconds();
     *batch = (struct rn_batch){0};
     rn_mark_begin("enumerate(DataLoader)"); /* PyTorch's name for it */
     advance(loader);
     rn_mark_end();
+    loader->waited += rn_nanoseconds() - start;
     if (!loader->lent) return RN_OK;
     const struct slot *s = &loader->slot[loader->current % loader->slots];
     if (s->status) return rn_fail(s->status, "%s", s->message);
     *batch = (struct rn_batch){ s->images, s->labels, s->index, s->n, loader->height, loader->width };
     return RN_OK;
+}
+
+double rn_loader_waited(const struct rn_loader *loader)
+{
+    return 1e-9 * (double)loader->waited;
 }
 
 static void stop_workers(struct rn_loader *l)

@@ -132,15 +132,20 @@ static rn_status fit(struct rn_image *image, const struct rn_store *store, const
         return rn_fail(RN_EINPUT, "%s: %d x %d pixels: too long and narrow to be brought to %d", name, image->width,
                        image->height, store->resize);
     if (store->originals || RN_MIN(image->width, image->height) <= store->resize) return RN_OK;
-    rn_status status = resize(&smaller, width, height, image->pixels, image->width, image->height);
-    if (status) return status;
-    rn_free(image->pixels);
-    *image = (struct rn_image){ width, height, smaller };
+    if (image->pixels) {
+        rn_status status = resize(&smaller, width, height, image->pixels, image->width, image->height);
+        if (status) return status;
+        rn_free(image->pixels);
+        image->pixels = smaller;
+    }
+    image->width = width;
+    image->height = height;
     return RN_OK;
 }
 
-/* Reads and decodes a file.  expected: the hash it must have, or NULL; *hash: the one it has. */
-static rn_status load(struct rn_image *image, uint64_t *hash, const uint64_t *expected,
+/* Reads and decodes a file, or its header only: then without pixels.  expected: the hash it must have, or NULL;
+ * *hash: the one it has. */
+static rn_status load(struct rn_image *image, bool header, uint64_t *hash, const uint64_t *expected,
                       const struct rn_store *store, const char *path)
 {
     unsigned char *bytes;
@@ -155,7 +160,8 @@ static rn_status load(struct rn_image *image, uint64_t *hash, const uint64_t *ex
     *hash = rn_hash_end(&h);
     if (expected && *hash != *expected)
         status = rn_fail(RN_EINPUT, "%s: changed since the data set was opened", name.text);
-    if (!status) status = rn_image_decode(image, bytes, size, name.text);
+    if (!status && header) status = rn_image_size(&image->width, &image->height, bytes, size, name.text);
+    else if (!status) status = rn_image_decode(image, bytes, size, name.text);
     rn_free(bytes);
     if (!status) status = fit(image, store, name.text);
     if (status) rn_image_free(image);
@@ -170,6 +176,7 @@ struct job {
     struct rn_store *store;
     struct outcome *outcome; /* of the files from `first` on */
     size_t first;
+    bool headers;
     _Atomic(uint64_t) room;  /* for pixels */
 };
 
@@ -189,14 +196,15 @@ static void examine(void *arg, int64_t i, int worker)
     struct outcome *o = &job->outcome[i];
     struct rn_image image;
     (void)worker;
-    *o = (struct outcome){ .status = load(&image, &p->hash, NULL, job->store, p->path) };
+    *o = (struct outcome){ .status = load(&image, job->headers, &p->hash, NULL, job->store, p->path) };
     if (o->status) {
         if (!(o->reason = rn_strdup(rn_error()))) o->status = RN_ENOMEM;
         return;
     }
     p->width = image.width;
     p->height = image.height;
-    if (take(&job->room, 3 * (uint64_t)image.width * (uint64_t)image.height)) p->pixels = image.pixels;
+    const uint64_t bytes = 3 * (uint64_t)image.width * (uint64_t)image.height;
+    if (image.pixels && take(&job->room, bytes)) p->pixels = image.pixels;
     else rn_image_free(&image);
 }
 
@@ -227,7 +235,7 @@ static rn_status sort_out(struct job *job, size_t count, size_t *kept, struct rn
 rn_status rn_store_scan(struct rn_store *store, struct rn_scan *scan)
 {
     const size_t chunk = (size_t)scan->threads * CHUNK, count = store->count;
-    struct job job = { .store = store };
+    struct job job = { .store = store, .headers = scan->headers };
     size_t kept = 0;
     rn_status status = RN_OK;
     atomic_init(&job.room, scan->cache_bytes);
@@ -254,7 +262,7 @@ rn_status rn_store_probe(struct rn_store *store)
         struct rn_picture p = store->picture[i];
         struct rn_image image;
         bool wanted = !status && (!kept || store->picture[kept - 1].label != p.label);
-        rn_status found = wanted ? load(&image, &p.hash, NULL, store, p.path) : RN_EINPUT;
+        rn_status found = wanted ? load(&image, false, &p.hash, NULL, store, p.path) : RN_EINPUT;
         store->picture[i] = (struct rn_picture){0};
         if (found == RN_OK) {
             rn_image_free(&image);
@@ -277,7 +285,7 @@ rn_status rn_store_get(struct rn_view *view, struct rn_image *own, const struct 
     *own = (struct rn_image){0};
     *view = (struct rn_view){ p->width, p->height, p->pixels };
     if (p->pixels) return RN_OK;
-    rn_status status = load(own, &hash, &p->hash, store, p->path);
+    rn_status status = load(own, false, &hash, &p->hash, store, p->path);
     view->pixels = own->pixels;
     return status;
 }

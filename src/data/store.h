@@ -46,13 +46,14 @@ rn_status rn_store_move(struct rn_store *to, struct rn_store *from, const bool *
 struct rn_scan {
     int threads;          /* that decode; at least 1 */
     uint64_t cache_bytes; /* room for pixels; what is kept is taken off */
+    bool headers;         /* no file is decoded or kept: damage behind the headers is not found */
     struct rn_skipped *skipped;
     void (*progress)(void *arg, int64_t done, int64_t count); /* or NULL; of the whole scan: of `total` files */
     void *arg;
     int64_t done, total;
 };
-/* Decodes every file once.  Those that cannot be used are listed and taken out.  RN_ENOMEM, RN_EIO: the machine
- * failed; RN_EINPUT only when the list is strict. */
+/* Decodes every file once, or looks at its header.  Those that cannot be used are listed and taken out.
+ * RN_ENOMEM, RN_EIO: the machine failed; RN_EINPUT only when the list is strict. */
 rn_status rn_store_scan(struct rn_store *store, struct rn_scan *scan);
 
 /* Instead of a scan: leaves one usable file of each label, of those that have any, for a store that nobody will

@@ -21,18 +21,21 @@ struct rn_step {
     double loss_scale, next_scale; /* of this step and the next; 0: the loss is not scaled */
 };
 
-/* One epoch, after its validation.  Accuracies in percent.  seconds: its training steps. */
+/* One epoch, after its validation.  Accuracies in percent.  seconds: its training steps; waited: those of them in
+ * which a step waited for its images. */
 struct rn_epoch {
     int64_t epoch, epochs, steps; /* steps since the start of training */
     double train_loss, train_acc, val_loss, val_acc, lr;
     int64_t images;
-    double seconds, images_per_second, peak_rss_mb;
+    double seconds, waited, images_per_second, peak_rss_mb;
     uint64_t hash;            /* of the weights judged, with --model-ema their average */
     bool best;
 };
 
 double rn_peak_rss_mb(void); /* of this process so far; 1 MB = 2^20 bytes */
 double rn_rss_mb(void);      /* what it has in memory now; 0 where the system does not say */
+#define RN_CPU_NAME 160
+const char *rn_cpu_name(char out[RN_CPU_NAME]); /* what the system calls the CPU, printable; for the record */
 
 /* -- progress ---------------------------------------------------------------------------------- */
 /* On a terminal a bar that redraws itself at most ten times a second; elsewhere nothing between the

@@ -9,6 +9,7 @@
 #define REDRAW_SECONDS 0.1
 #define BAR_CELLS 24  /* of a wide terminal */
 #define REST_CELLS 74 /* what stands beside the bar */
+#define WORTH_SAYING 0.02 /* share of an epoch's time that went by waiting for images */
 
 static void clear_bar(struct rn_progress *p)
 {
@@ -84,6 +85,10 @@ void rn_epoch_text(struct rn_text *t, const struct rn_epoch *e)
     rn_text_add(t, "  ");
     rn_text_fixed(t, e->images_per_second, 1);
     rn_text_add(t, " img/s");
+    if (!(e->waited > WORTH_SAYING * e->seconds)) return;
+    rn_text_add(t, ", waited ");
+    rn_text_fixed(t, 100 * e->waited / e->seconds, 1);
+    rn_text_add(t, "%% for images");
 }
 
 void rn_step_text(struct rn_text *t, const struct rn_step *s)

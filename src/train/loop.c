@@ -144,7 +144,10 @@ void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *out)
     out->val_acc = s->eval_step == s->step ? s->val_acc : -1;
     out->best_acc = RN_MAX(s->best_acc, out->val_acc);
     out->images_per_second = t->train_seconds > 0 ? (double)t->train_images / t->train_seconds : 0;
+    out->waited_seconds = rn_loader_waited(t->train);
     out->peak_rss_mb = rn_peak_rss_mb();
+    rn_cpu_name(out->cpu);
+    snprintf(out->build, sizeof out->build, "%s", t->c.build);
     rn_average_exchange(&t->average);
     out->weights_hash = rn_net_hash(t->net);
     rn_average_exchange(&t->average);
@@ -152,6 +155,8 @@ void rn_trainer_summary(struct rn_trainer *t, struct rn_summary *out)
     out->isa = t->ops->isa(t->dev);
     out->backend = t->ops->name;
     out->data = t->c.data->spec;
+    out->train_images = rn_loader_count(t->train);
+    out->val_images = rn_loader_count(t->val);
     out->skipped_images = t->c.data->skipped;
     out->skipped_steps = s->scaler.skipped;
     out->loss_scale = t->c.scaling.kind ? s->scaler.scale : 0;
@@ -178,13 +183,17 @@ rn_status rn_summary_text(struct rn_text *t, const struct rn_summary *s)
     add_real(t, "best_acc", s->best_acc, s->best_acc >= 0);
     add_real(t, "images_per_second", s->images_per_second, true);
     add_real(t, "seconds", s->seconds, true);
+    add_real(t, "waited_seconds", s->waited_seconds, true);
     add_real(t, "peak_rss_mb", s->peak_rss_mb, true);
     rn_text_add(t, ",\n  \"weights_hash\": \"%016" PRIx64 "\"", s->weights_hash);
     add_string(t, "numerics", s->numerics);
     add_string(t, "isa", s->isa);
     add_string(t, "backend", s->backend);
+    add_string(t, "cpu", s->cpu);
+    add_string(t, "build", s->build);
     rn_text_add(t, ",\n  \"threads\": %d", s->threads);
     add_string(t, "data", s->data);
+    rn_text_add(t, ",\n  \"train_images\": %" PRId64 ",\n  \"val_images\": %" PRId64, s->train_images, s->val_images);
     rn_text_add(t, ",\n  \"skipped_steps\": %" PRId64, s->skipped_steps);
     add_real(t, "loss_scale", s->loss_scale, s->loss_scale > 0);
     rn_text_add(t, ",\n  \"skipped_images\": %" PRId64 "\n}\n", s->skipped_images);

@@ -375,6 +375,12 @@ static void keep_figure(double *x, const struct rn_value *summary, const char *k
     else if (v && v->kind == RN_INT) *x = (double)v->integer;
 }
 
+static void keep_text(char out[RN_CPU_NAME], const struct rn_value *summary, const char *key)
+{
+    const struct rn_value *v = rn_dict_get(summary, key);
+    if (v && v->kind == RN_STRING) snprintf(out, RN_CPU_NAME, "%s", v->text);
+}
+
 void rn_run_keep_figures(const struct rn_run *r, struct rn_summary *s)
 {
     unsigned char *text = NULL;
@@ -387,7 +393,10 @@ void rn_run_keep_figures(const struct rn_run *r, struct rn_summary *s)
         if (steps && steps->kind == RN_INT && steps->integer == s->steps) {
             keep_figure(&s->images_per_second, root, "images_per_second");
             keep_figure(&s->seconds, root, "seconds");
+            keep_figure(&s->waited_seconds, root, "waited_seconds");
             keep_figure(&s->peak_rss_mb, root, "peak_rss_mb");
+            keep_text(s->cpu, root, "cpu");
+            keep_text(s->build, root, "build");
         }
     }
     rn_value_free(root);

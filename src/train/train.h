@@ -108,9 +108,12 @@ rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_st
 struct rn_summary {
     int64_t steps, epochs;
     double train_loss, val_acc, best_acc, images_per_second, seconds, peak_rss_mb;
+    double waited_seconds; /* of those, in which training steps waited for their images */
     uint64_t weights_hash; /* of what a checkpoint has as model_state_dict */
     const char *numerics, *isa, *backend, *data;
+    char cpu[RN_CPU_NAME], build[RN_CPU_NAME]; /* where, and by what, the last part of the run was made */
     int threads;
+    int64_t train_images, val_images; /* of an epoch, and of its validation */
     int64_t skipped_images;
     int64_t skipped_steps; /* without an update: loss scaling */
     double loss_scale;     /* of the next step; 0: the loss is not scaled */
@@ -146,8 +149,8 @@ rn_status rn_run_step(struct rn_run *run, const struct rn_step *s);
 rn_status rn_run_epoch(struct rn_run *run, const struct rn_epoch *e);
 rn_status rn_run_log(struct rn_run *run, const char *line);
 rn_status rn_run_summary(struct rn_run *run, const char *json);
-/* Takes images_per_second, seconds and peak_rss_mb from the summary.json that is there, if it is of
- * s->steps steps: a finished run that is resumed does nothing, and its own figures stay. */
+/* Takes images_per_second, seconds, waited_seconds, peak_rss_mb, cpu and build from the summary.json that is
+ * there, if it is of s->steps steps: a finished run that is resumed does nothing, and its own figures stay. */
 void rn_run_keep_figures(const struct rn_run *run, struct rn_summary *s);
 
 /* -- the whole loop ---------------------------------------------------------------------------- */

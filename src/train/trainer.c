@@ -421,7 +421,7 @@ rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_st
         .epoch = s->epoch + 1, .epochs = t->c.epochs, .steps = s->step, .train_loss = s->train_loss,
         .train_acc = s->train_acc, .val_loss = s->val_loss, .val_acc = s->val_acc,
         .lr = lr, .images = s->images,
-        .seconds = t->epoch_seconds,
+        .seconds = t->epoch_seconds, .waited = rn_loader_waited(t->train) - t->waited_before,
         .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
         .peak_rss_mb = rn_peak_rss_mb(), .hash = hash, .best = best,
     };
@@ -431,6 +431,7 @@ rn_status rn_trainer_end_epoch(struct rn_trainer *t, struct rn_epoch *out, rn_st
     s->loss_sum = 0;
     t->epoch_seconds = 0;
     t->epoch_images = 0;
+    t->waited_before = rn_loader_waited(t->train);
     t->begun = false;
     return RN_OK;
 }

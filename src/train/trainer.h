@@ -113,6 +113,7 @@ struct rn_trainer {
     double *loss;                   /* [batch] per image, [batch][classes] */
     float *logits;
     double train_seconds, epoch_seconds; /* of this process */
+    double waited_before;           /* for images, before this epoch */
     int64_t train_images, epoch_images;
 };
 

@@ -36,6 +36,7 @@ refuses "another stem: tensor and both shapes" 3 'conv1.weight: the file has \[6
 refuses "another architecture: tensor and both shapes" 3 'the file has \[64, 64, 3, 3\], the net \[64, 64, 1, 1\]' \
     sh "$T/judge" --arch resnet50
 refuses "sensitivity of ten classes" 2 'target-sensitivity is for two classes' sh "$T/judge" --target-sensitivity 0.9
+refuses "threshold of ten classes" 2 'threshold is for two classes' sh "$T/judge" --threshold 0.5
 refuses "sensitivity in percent" 2 'target-sensitivity' sh "$T/judge" --target-sensitivity 98
 refuses "positive class of ten" 2 'positive-class is for two classes' sh "$T/judge" --positive-class disc
 refuses "ROC curve of ten classes" 2 'roc is for two classes' sh "$T/judge" --roc "$T/roc.csv"

@@ -45,6 +45,12 @@ if "$BIN/train" --version | grep -q '^pictures .*libpng'; then
     refuses "... which is not enough for training" 3 'has test but no train' "$BIN/train" --data "folder:$T/only" --output "$T/x"
     refuses "--limit-train that leaves one class" 3 'at least 9 are' "$BIN/train" $photos --limit-train 8 --output "$T/x"
     another=$(ls "$T"/photos/val/striped-above-smooth/*.png | head -n 1)
+    prints "a dry run reads headers" 'only the headers were read' \
+        sh -c '"$1/train" --data "folder:$2" --dry-run 2>&1' sh "$BIN" "$T/photos"
+    prints "a class by a threshold" ' % \(".*" from probability 0 on\)$' \
+        "$BIN/evaluate" --checkpoint "$own" --predict "$another" --threshold 0
+    refuses "a threshold, and a sensitivity to choose one for" 2 'excludes --threshold' \
+        "$BIN/evaluate" --checkpoint "$own" --threshold 0.5 --target-sensitivity 0.9
     cp "$another" "$T/photos/train/striped-above-smooth/zz.png"
     refuses "resumed with another picture" 2 'data-pictures: 16 and 16 .* there, 17 and 16' \
         "$BIN/train" --resume "$own" --max-steps 3

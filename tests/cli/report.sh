@@ -38,6 +38,7 @@ if grep -q evaluating "$T/err" && ! grep -q timing "$T/err" && grep -q 'the firs
     pass "another limit evaluates again"
 else fail "another limit evaluates again" "exit $status: $(why)"; fi
 prints "a report of one run elsewhere" 'both/report.html$' "$BIN/report" "$T/two" --no-measure --output "$T/both"
+refuses "a sensitivity of ten classes" 2 'target-sensitivity is for two classes' "$BIN/report" "$T/one" --target-sensitivity 0.9
 refuses "a report of no folder" 2 'give the folders' "$BIN/report"
 refuses "a report of a folder without a run" 3 'args.conf' "$BIN/report" "$T/both"
 echo '{' >"$T/two/bench.json"

@@ -141,6 +141,8 @@ preset_says baseline-fp32 --data demo:224 -- 'parameters 11177538' 'opt "adamw"'
     'weight-decay 0.0001' 'epochs 10' \
     'label-smoothing 0.1' 'batch-size 64' 'image-size 224' 'lr-scheduler "plateau"' 'lr-patience 10' \
     'early-stop-patience 10' 'seed 42' 'std \[0.229,0.224,0.225\]'
+prints "--freeze-bn from scratch: it is said" 'freeze-bn without --weights' \
+    sh -c '"$1/train" --data demo --freeze-bn --max-steps 0 --output "$2" 2>&1' sh "$BIN" "$T/frozen"
 refuses "--freeze of what is not there" 2 'layer5: no parameter' "$BIN/train" --freeze layer5 --output "$T/x"
 run_small sheet --preset cifar10 --limit-train 12 --max-steps 3 --tensorboard
 sheet=$T/sheet/checkpoints/resnet18/resnet18_cifar_last.pth

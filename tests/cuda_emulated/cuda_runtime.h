@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <functional>
+#include <tuple>
 #include <type_traits>
 
 #define __global__
@@ -83,13 +85,18 @@ template <class T> static inline T __ldg(const T *p) { return *p; }
 enum cudaError_t {
     cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorNoKernelImageForDevice = 209,
-    cudaErrorIllegalAddress = 700, cudaErrorLaunchFailure = 719
+    cudaErrorIllegalAddress = 700, cudaErrorLaunchFailure = 719, cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901, cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75, cudaDevAttrComputeCapabilityMinor = 76 };
 constexpr unsigned cudaStreamNonBlocking = 1;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
+enum cudaDataType { CUDA_R_32F = 0, CUDA_R_16F = 2, CUDA_R_16BF = 14 };
 
 using cudaStream_t = struct rn_emulated_stream *;
+using cudaGraph_t = struct rn_emulated_graph *;
+using cudaGraphExec_t = struct rn_emulated_graph *;
 struct cudaLaunchConfig_t { dim3 gridDim, blockDim; size_t dynamicSmemBytes; cudaStream_t stream; };
 
 const char *cudaGetErrorString(cudaError_t error);
@@ -106,12 +113,20 @@ cudaError_t cudaMalloc(void **mem, size_t bytes);
 cudaError_t cudaFree(void *mem);
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 /* -- launches --------------------------------------------------------------------------------------- */
 
-/* Calls body(closure) once for every thread of the grid. */
-cudaError_t rn_emulated_launch(const cudaLaunchConfig_t *config, void (*body)(const void *closure),
-                               const void *closure);
+/* Calls body once for every thread of the grid. */
+cudaError_t rn_emulated_launch(const cudaLaunchConfig_t *config, std::function<void()> body);
+/* Calls work, which may touch device memory, in the order of the stream: for libraries. */
+cudaError_t rn_emulated_work(cudaStream_t stream, std::function<void()> work);
+[[noreturn]] void rn_emulated_die(const char *what);
 /* Ends the process unless p is NULL or points into memory of cudaMalloc. */
 void rn_emulated_check_pointer(const void *p);
 
@@ -126,9 +141,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
                                Arguments &&...arguments)
 {
     (rn_emulated_check(static_cast<Parameters>(arguments)), ...);
-    auto call = [&] { kernel(static_cast<Parameters>(arguments)...); };
-    return rn_emulated_launch(config, [](const void *closure) { (*static_cast<const decltype(call) *>(closure))(); },
-                              &call);
+    std::tuple<Parameters...> all(static_cast<Parameters>(arguments)...);
+    return rn_emulated_launch(config, [kernel, all] { std::apply(kernel, all); });
 }
 
 #endif /* RN_EMULATED_CUDA_RUNTIME_H */

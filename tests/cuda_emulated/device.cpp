@@ -13,6 +13,11 @@
  *   RN_EMULATED_DEVICES   how many there are (1); RN_EMULATED_DRIVER: the driver's version, 0 for none (13000)
  *   RN_EMULATED_MEMORY    MiB that can be allocated (4096)
  *   RN_EMULATED_RIGHTS    open: the host keeps its access, which saves half of the time
+ *   RN_EMULATED_CAPTURE   refuse: whatever is captured ends with an error
+ *   RN_EMULATED_COUNT     yes: at the end, a line on standard error with what was called how often
+ *
+ * A captured stream runs nothing; its commands are kept and run by every launch of the graph.  What CUDA does not allow
+ * meanwhile (allocating, waiting) fails and spoils the capture.
  */
 #include "cuda_runtime.h"
 
@@ -28,9 +33,18 @@ extern "C" {
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <vector>
+
 dim3 gridDim, blockDim, blockIdx, threadIdx;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* one launch or copy at a time */
+
+struct rn_emulated_graph { std::vector<std::function<cudaError_t()>> commands; };
+struct rn_emulated_stream { bool capturing; rn_emulated_graph captured; };
+
+static thread_local rn_emulated_stream *captures; /* the stream that this thread captures */
+static thread_local bool spoilt;                  /* and whether that has failed */
+static long launch_count, capture_count, graph_count;
 
 [[noreturn]] static void die(const char *what)
 {
@@ -39,6 +53,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* one launch or copy a
     _exit(99);
 }
 
+void rn_emulated_die(const char *what) { die(what); }
+
 static long setting(const char *name, long otherwise)
 {
     const char *text = getenv(name);
@@ -46,6 +62,97 @@ static long setting(const char *name, long otherwise)
 }
 
 float rn_emulated_fmaf(float x, float y, float z) { return rn_soft_fmaf(x, y, z); }
+
+/* -- streams ----------------------------------------------------------------------------------------- */
+
+/* Runs a command, or keeps it. */
+static cudaError_t in_order(cudaStream_t stream, std::function<cudaError_t()> command)
+{
+    if (!stream) die("the default stream is in no order with the others");
+    if (!stream->capturing) return command();
+    if (captures != stream) die("a stream is used while another thread captures it");
+    stream->captured.commands.push_back(std::move(command));
+    return cudaSuccess;
+}
+
+/* What may not happen in a thread that captures. */
+static bool forbidden()
+{
+    if (captures) spoilt = true;
+    return captures != nullptr;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode)
+{
+    if (captures || stream->capturing || mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue;
+    stream->capturing = true;
+    stream->captured.commands.clear();
+    captures = stream;
+    const char *wanted = getenv("RN_EMULATED_CAPTURE");
+    spoilt = wanted && !strcmp(wanted, "refuse");
+    capture_count++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    if (captures != stream) return cudaErrorInvalidValue;
+    stream->capturing = false;
+    captures = nullptr;
+    *graph = nullptr;
+    if (spoilt) return cudaErrorStreamCaptureInvalidated;
+    *graph = new rn_emulated_graph(stream->captured);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
+{
+    *exec = new rn_emulated_graph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    graph_count++;
+    return in_order(stream, [exec] {
+        for (auto &command : exec->commands)
+            if (cudaError_t error = command()) return error;
+        return cudaSuccess;
+    });
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    delete exec;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+static void print_counts()
+{
+    fprintf(stderr, "emulated device: %ld launches, %ld captures, %ld graph launches\n", launch_count, capture_count,
+            graph_count);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    static bool told;
+    if (!told && getenv("RN_EMULATED_COUNT")) atexit(print_counts);
+    told = true;
+    *stream = new rn_emulated_stream();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    delete stream;
+    return cudaSuccess;
+}
 
 /* -- memory ------------------------------------------------------------------------------------------ */
 
@@ -86,6 +193,7 @@ cudaError_t cudaMalloc(void **mem, size_t bytes)
 {
     size_t length = (bytes + PAGE - 1) / PAGE * PAGE, rounded = (bytes + 63) / 64 * 64;
     cudaError_t error = cudaSuccess;
+    if (forbidden()) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&lock);
     if (!space) {
         void *got = mmap(nullptr, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -111,6 +219,7 @@ cudaError_t cudaMalloc(void **mem, size_t bytes)
 cudaError_t cudaFree(void *mem)
 {
     if (!mem) return cudaSuccess;
+    if (forbidden()) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&lock);
     size_t i = 0;
     while (i < pieces && piece_of[i].mem != mem) i++;
@@ -152,6 +261,7 @@ static void copy_to_host(void *dst, const void *src, size_t bytes)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t)
 {
+    if (forbidden()) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&lock);
     while (arrival *a = arrivals) {
         arrivals = a->next;
@@ -163,25 +273,30 @@ cudaError_t cudaStreamSynchronize(cudaStream_t)
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t)
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     if (bytes && (on_device(dst) != (kind != cudaMemcpyDeviceToHost) ||
                   on_device(src) != (kind != cudaMemcpyHostToDevice)))
         die("a copy in the wrong direction");
-    begin_access();
-    if (kind == cudaMemcpyDeviceToHost) copy_to_host(dst, src, bytes);
-    else if (bytes) memcpy(dst, src, bytes);
-    end_access();
-    return cudaSuccess;
+    if (kind != cudaMemcpyDeviceToDevice && forbidden()) return cudaErrorStreamCaptureUnsupported;
+    return in_order(stream, [=] {
+        begin_access();
+        if (kind == cudaMemcpyDeviceToHost) copy_to_host(dst, src, bytes);
+        else if (bytes) memcpy(dst, src, bytes);
+        end_access();
+        return cudaSuccess;
+    });
 }
 
-cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t)
+cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t stream)
 {
     if (bytes && !on_device(mem)) die("cudaMemset of the host's memory");
-    begin_access();
-    memset(mem, value, bytes);
-    end_access();
-    return cudaSuccess;
+    return in_order(stream, [=] {
+        begin_access();
+        memset(mem, value, bytes);
+        end_access();
+        return cudaSuccess;
+    });
 }
 
 /* -- device ------------------------------------------------------------------------------------------ */
@@ -194,6 +309,8 @@ const char *cudaGetErrorString(cudaError_t error)
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
     default: return "an error";
     }
 }
@@ -215,19 +332,13 @@ cudaError_t cudaGetDeviceCount(int *count)
     return *count ? cudaSuccess : cudaErrorNoDevice;
 }
 
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
+/* RN_EMULATED_CAPABILITY: 75 is a Turing. */
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int)
 {
-    *value = 0;
+    const long capability = setting("RN_EMULATED_CAPABILITY", 90);
+    *value = static_cast<int>(attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10);
     return cudaSuccess;
 }
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
-{
-    *stream = nullptr;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 
 /* -- blocks ------------------------------------------------------------------------------------------ */
 
@@ -245,7 +356,7 @@ struct fiber {
 static fiber fiber_of[MOST_THREADS];
 static fiber *running;
 static jmp_buf scheduler;
-static struct { void (*body)(const void *); const void *closure; } kernel;
+static const std::function<void()> *kernel;
 alignas(128) static unsigned char shared[MOST_SHARED];
 static size_t shared_used = MOST_SHARED;
 
@@ -268,7 +379,7 @@ void __syncthreads() { leave(); }
 static void live()
 {
     for (;;) {
-        kernel.body(kernel.closure);
+        (*kernel)();
         running->done = true;
         leave();
     }
@@ -344,24 +455,46 @@ static bool possible(const cudaLaunchConfig_t *c)
            static_cast<size_t>(b.x) * b.y * b.z <= MOST_THREADS && !c->dynamicSmemBytes;
 }
 
-cudaError_t rn_emulated_launch(const cudaLaunchConfig_t *config, void (*body)(const void *), const void *closure)
+/* Whether the launch that begins now is one that fails. */
+static bool fails()
 {
-    static long launches;
-    if (!possible(config)) return cudaErrorInvalidConfiguration;
+    const long fail_at = setting("RN_EMULATED_FAIL_AT", 0);
+    return ++launch_count >= fail_at && fail_at;
+}
+
+static cudaError_t launch(dim3 grid, dim3 block, const std::function<void()> &body)
+{
     begin_access();
-    long fail_at = setting("RN_EMULATED_FAIL_AT", 0);
-    bool fails = fail_at && ++launches >= fail_at;
-    kernel = { body, closure };
-    gridDim = config->gridDim;
-    blockDim = config->blockDim;
+    const bool failing = fails();
+    kernel = &body;
+    gridDim = grid;
+    blockDim = block;
     size_t blocks = static_cast<size_t>(gridDim.x) * gridDim.y * gridDim.z;
     order o = order_of(blocks, 0);
-    for (size_t i = 0; i < blocks && !fails; i++) {
+    for (size_t i = 0; i < blocks && !failing; i++) {
         size_t b = (i * o.step + o.first) % blocks;
         blockIdx = { static_cast<unsigned>(b % gridDim.x), static_cast<unsigned>(b / gridDim.x % gridDim.y),
                      static_cast<unsigned>(b / gridDim.x / gridDim.y) };
         run_block();
     }
     end_access();
-    return fails ? cudaErrorLaunchFailure : cudaSuccess;
+    return failing ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+cudaError_t rn_emulated_launch(const cudaLaunchConfig_t *config, std::function<void()> body)
+{
+    const dim3 grid = config->gridDim, block = config->blockDim;
+    if (!possible(config)) return cudaErrorInvalidConfiguration;
+    return in_order(config->stream, [=] { return launch(grid, block, body); });
+}
+
+cudaError_t rn_emulated_work(cudaStream_t stream, std::function<void()> work)
+{
+    return in_order(stream, [=] {
+        begin_access();
+        const bool failing = fails();
+        if (!failing) work();
+        end_access();
+        return failing ? cudaErrorLaunchFailure : cudaSuccess;
+    });
 }

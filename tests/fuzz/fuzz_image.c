@@ -19,9 +19,15 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define LARGEST_SIDE 600 /* of a picture that is tried: larger ones take long and show nothing else */
+#define MOST_PIXELS (600 * 600) /* of a picture that is tried, in any shape: larger ones take long and show nothing
+                                  else, until they are too large to be read, which is tried again */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 static void check(bool holds, const char *what)
 {
@@ -30,14 +36,25 @@ static void check(bool holds, const char *what)
     abort();
 }
 
-static bool too_large(const uint8_t *p, size_t size)
+enum size { SMALL, LARGE, BEYOND };
+
+static enum size size_of(uint64_t width, uint64_t height)
 {
-    if (size >= 24 && p[0] == 0x89) return p[16] | p[17] | p[20] | p[21] || p[18] > 2 || p[22] > 2;
-    for (size_t i = 0; i + 9 < size; i++)
-        if (p[i] == 0xff && p[i + 1] >= 0xc0 && p[i + 1] <= 0xcf && p[i + 1] != 0xc4 && p[i + 1] != 0xc8)
-            if ((p[i + 5] << 8 | p[i + 6]) > LARGEST_SIDE || (p[i + 7] << 8 | p[i + 8]) > LARGEST_SIDE)
-                return true;
-    return false;
+    const uint64_t pixels = width * height; /* below 2^64, for each has 32 bits */
+    return pixels <= MOST_PIXELS ? SMALL : pixels <= (uint64_t)RN_IMAGE_MAX_PIXELS ? LARGE : BEYOND;
+}
+
+/* What the headers say, of several the one that takes longest. */
+static enum size size_said(const uint8_t *p, size_t size)
+{
+    enum size said = SMALL;
+    if (size >= 24 && p[0] == 0x89) return size_of(get32(p + 16), get32(p + 20));
+    for (size_t i = 0; i + 9 < size && said != LARGE; i++)
+        if (p[i] == 0xff && p[i + 1] >= 0xc0 && p[i + 1] <= 0xcf && p[i + 1] != 0xc4 && p[i + 1] != 0xc8) {
+            const enum size one = size_of((uint64_t)p[i + 7] << 8 | p[i + 8], (uint64_t)p[i + 5] << 8 | p[i + 6]);
+            if (one != SMALL) said = one;
+        }
+    return said;
 }
 
 /* Gives the chunks the checksums that fit, without which nothing but the first check of a PNG would be
@@ -45,7 +62,7 @@ static bool too_large(const uint8_t *p, size_t size)
 static void mend(uint8_t *p, size_t size)
 {
     for (size_t at = 8, n; size - at >= 12; at += n + 12) {
-        n = (size_t)p[at] << 24 | (size_t)p[at + 1] << 16 | (size_t)p[at + 2] << 8 | p[at + 3];
+        n = get32(p + at);
         if (n > size - at - 12) return;
         put32(p + at + 8 + n, crc32(0, p + at + 4, (uInt)n + 4));
     }
@@ -56,7 +73,12 @@ static rn_status try(const uint8_t *bytes, size_t size)
 {
     struct rn_image image;
     uint64_t live = rn_alloc_live();
+    int width, height;
+    rn_status header = rn_image_size(&width, &height, bytes, size, "fuzz");
+    check(rn_alloc_live() == live && (!header || header == RN_EINPUT), "a header that leaves something");
     rn_status status = rn_image_decode(&image, bytes, size, "fuzz");
+    check(header || (int64_t)width * height <= RN_IMAGE_MAX_PIXELS, "a header beyond the limit");
+    check(status || (!header && width == image.width && height == image.height), "a header of another size");
     if (status) {
         check(status == RN_EINPUT && !image.pixels && rn_alloc_live() == live, "a refusal that is none");
     } else {
@@ -70,7 +92,7 @@ static rn_status try(const uint8_t *bytes, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (too_large(data, size)) return 0;
+    if (size_said(data, size) == LARGE) return 0;
     try(data, size);
     if (size < 8 || data[0] != 0x89) return 0;
     uint8_t *mended = malloc(size);
@@ -84,7 +106,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifdef FUZZ_ALONE
 
-#define SEEDS (RN_COUNT(jpegs) + 2 * 15)
+#define SOUND (RN_COUNT(jpegs) + 2 * 15)
+#define SEEDS (SOUND + 2)
+
+/* Beyond the limit on pixels: 65500 x 65500 in a JPEG, 2^31 - 1 squared in a PNG. */
+static void seed_beyond(struct file *f, bool png)
+{
+    if (png) {
+        begin(f, 0x7fffffff, 0x7fffffff, 8, 2, 0);
+        put_chunk(f, "IDAT", "\x78\x9c\x63\x60\0\2\0\0\5\0\1\xff\xff", 13);
+        put_chunk(f, "IEND", "", 0);
+        return;
+    }
+    memcpy(f->bytes, jpegs[0].bytes, f->size = jpegs[0].size);
+    uint8_t *p = f->bytes + 2;
+    while (p[1] != 0xc0 && p[1] != 0xc2) p += 2 + (p[2] << 8 | p[3]);
+    memcpy(p + 5, "\xff\xdc\xff\xdc", 4);
+}
 
 /* File number i to begin with. */
 static void seed(struct file *f, size_t i)
@@ -93,6 +131,10 @@ static void seed(struct file *f, size_t i)
     static const uint8_t kind[15][2] = { { 0, 1 }, { 0, 2 },  { 0, 4 }, { 0, 8 }, { 0, 16 },
                                          { 2, 8 }, { 2, 16 }, { 3, 1 }, { 3, 2 }, { 3, 4 },
                                          { 3, 8 }, { 4, 8 },  { 4, 16 }, { 6, 8 }, { 6, 16 } };
+    if (i >= SOUND) {
+        seed_beyond(f, i > SOUND);
+        return;
+    }
     if (i < RN_COUNT(jpegs)) {
         memcpy(f->bytes, "\xff\xd8\xff\xe1\0\x22" "Exif\0", 12);
         memcpy(f->bytes + 12, exif, sizeof exif);
@@ -116,7 +158,7 @@ static int write_corpus(const char *folder)
     for (size_t i = 0; i < SEEDS && !status; i++) {
         char path[4096];
         seed(&f, i);
-        snprintf(path, sizeof path, "%s/%s-%zu", folder, i < RN_COUNT(jpegs) ? "jpeg" : "png", i);
+        snprintf(path, sizeof path, "%s/%s-%zu", folder, i < RN_COUNT(jpegs) || i == SOUND ? "jpeg" : "png", i);
         status = rn_file_write(path, f.bytes, f.size);
     }
     if (status) fprintf(stderr, "fuzz_image: %s\n", rn_error());

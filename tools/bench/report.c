@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/quantile.h"
+#include "observe/observe.h"
 #include "tools/cli/files.h"
 #include "tools/plot/plot.h"
 
@@ -85,6 +86,7 @@ void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct ben
                     const struct bench_refused *refused, int refusals)
 {
     struct column c[COLUMNS];
+    char cpu[RN_CPU_NAME];
     rn_text_add(t, "{\"results\": [");
     for (int i = 0; i < count; i++) {
         rn_text_add(t, "%s\n  {\"mode\": \"%s\", \"arch\": \"%s\", \"image_size\": %d, \"batch\": %d, "
@@ -106,6 +108,8 @@ void bench_add_json(struct rn_text *t, const struct opt_set *o, const struct ben
                 (int)opt_int(o, "num-classes"), (int)opt_int(o, "upsample"), (int)opt_int(o, "warmup"),
                 (int)opt_int(o, "runs"));
     rn_text_json(t, opt_text(o, "backend"));
+    rn_text_add(t, ", \"cpu\": ");
+    rn_text_json(t, rn_cpu_name(cpu));
     rn_text_add(t, ", \"input\": ");
     rn_text_json(t, opt_switch(o, "data-free") ? "synthetic" : opt_text(o, "data"));
     add_refusals(t, refused, refusals);

@@ -3,6 +3,7 @@
 #include "tools/cli/data.h"
 
 #include "base/available.h"
+#include "base/threads.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #define LINES_SHOWN 10 /* of the list of what was skipped */
+#define MOST_WORKERS 4 /* unless told otherwise: each holds a batch */
 #define MANY 5000      /* pictures that take long enough to be mentioned in a log */
 
 uint64_t tool_cache_bytes(const struct opt_set *o)
@@ -18,6 +20,16 @@ uint64_t tool_cache_bytes(const struct opt_set *o)
     const uint64_t free_bytes = rn_memory_available();
     if (!opt_text(o, "cache-mb")) return free_bytes / 4;
     return RN_MIN((uint64_t)opt_int(o, "cache-mb") << 20, free_bytes - free_bytes / 8);
+}
+
+int tool_usual_workers(const char *data)
+{
+    return strncmp(data, "folder", 6) ? 1 : RN_MIN(rn_cpu_count(), MOST_WORKERS);
+}
+
+int tool_workers(const struct opt_set *o, const char *data)
+{
+    return opt_text(o, "workers") ? (int)opt_int(o, "workers") : tool_usual_workers(data);
 }
 
 struct line { const char *program; bool moves, drawn; };
@@ -78,6 +90,9 @@ rn_status tool_data_open(struct rn_dataset **set, const char *spec, const struct
     rn_status status = rn_dataset_open(set, spec, &all);
     if (line.drawn && line.moves) fputs("\r\033[K", stderr);
     if (!status && !opt_switch(o, "quiet")) {
+        if (options->headers && (*set)->train.store)
+            fprintf(stderr, "%s: of pictures only the headers were read; --strict-data reads them whole\n",
+                    o->program);
         mention(o->program, *set);
         mention_notes(o->program, *set);
     }

@@ -10,6 +10,11 @@
 
 /* --cache-mb, but no more than seven eighths of the memory that is available; without it, a quarter of that. */
 uint64_t tool_cache_bytes(const struct opt_set *o);
+/* As many workers as it takes that the net seldom waits for a folder's pictures to be decoded, and one for data in
+ * memory.  data: spec or name of the data set. */
+int tool_usual_workers(const char *data);
+/* --workers, or else these. */
+int tool_workers(const struct opt_set *o, const char *data);
 /* rn_dataset_open with a line on stderr, that moves where that is a terminal, and the first of what was skipped;
  * neither under --quiet.  The call's threads are those of --threads. */
 rn_status tool_data_open(struct rn_dataset **set, const char *spec, const struct rn_dataset_options *options,

@@ -155,7 +155,8 @@ void opt_print_version(const struct opt_set *o)
     printf("flags             %s\n", RN_BUILD_FLAGS);
     printf("instruction sets ");
     print_abilities(o, "isa");
-    const char *absence = rn_amx_absence();
+    const char *absence = rn_amx_absence(), *libraries;
+    const bool fast = rn_cuda_fast(&libraries);
     printf("\nAMX               %s%s", absence ? "not used: " : "used for bf16", absence ? absence : "");
     printf("\nnumerics         ");
     print_abilities(o, "numerics");
@@ -163,9 +164,10 @@ void opt_print_version(const struct opt_set *o)
            "pictures          %s\n"
            "cairo             %s\n"
            "MPI               not built in\n"
-           "CUDA              %s\n",
+           "CUDA              %s%s%s\n",
            *rn_cuda_build() ? " cuda" : "", rn_image_libraries(), tool_plot_available() ? "found" : "not found",
-           *rn_cuda_build() ? rn_cuda_build() : "not built in");
+           *rn_cuda_build() ? rn_cuda_build() : "not built in", fast ? "; " : *rn_cuda_build() ? "; no cuDNN" : "",
+           libraries);
 }
 
 /* Output that did not reach its place is a failure too: a full disk shows here first. */

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Names as they are spelt.  Which of them there are is for the backend to say when it is opened. */
-#define NUMERICS "fp32|fp32-winograd|bf16|int8|fast"
+#define NUMERICS "fp32|fp32-winograd|bf16|int8|fast|fast-fp16|fast-bf16"
 #define INSTRUCTION_SETS "portable|avx2|avx512|amx|neon"
 #define STEMS "imagenet|cifar|cifar-pool|3x3s2|deep"
 
@@ -28,7 +28,7 @@ const struct opt opt_common[] = {
       "caps the instruction set; default RESNET_ISA, else the best there is", "Machine" },
     { "numerics", OPT_CHOICE, "fp32", 0, 0, NUMERICS, NULL,
       "the arithmetic, each with its own bits: fp32-winograd is faster, bf16 takes half the memory and is fast "
-      "with AMX; --version has those of cpu",
+      "with AMX; fast: cuDNN, on a GPU; --version has those of cpu",
       "Machine" },
     { "quiet", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "no progress and no talk on stderr", "Output" },
     { "json", OPT_SWITCH, NULL, 0, 0, NULL, NULL, "the result as one JSON object on stdout", "Output" },

@@ -1,17 +1,18 @@
 /*
  * answers.c - what a net answered, image by image, as CSV: the way from a figure back to the pictures behind it.
- * Fields are quoted as RFC 4180 wants them; bytes that are not printable come as \xNN before.
+ * Bytes that are not printable come as \xNN.
  */
 #include "tools/evaluate/report.h"
 
 #include "base/mem.h"
 #include "data/data.h"
 #include "data/store.h"
+#include "tools/cli/csv.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-static void add_quoted(struct rn_text *t, const char *text)
+static void add_printable(struct rn_text *t, const char *text)
 {
     const size_t length = strlen(text), room = 4 * length + 1;
     char *shown = rn_alloc(room);
@@ -20,20 +21,14 @@ static void add_quoted(struct rn_text *t, const char *text)
         return;
     }
     rn_printable(shown, room, text, length);
-    const bool plain = !strpbrk(shown, ",\"");
-    if (!plain) rn_text_add(t, "\"");
-    for (const char *at = shown; *at; at++) {
-        if (*at == '"') rn_text_add(t, "\"");
-        rn_text_bytes(t, at, 1);
-    }
-    if (!plain) rn_text_add(t, "\"");
+    tool_csv_field(t, shown);
     rn_free(shown);
 }
 
 static void add_class(struct rn_text *t, const struct tool_evaluation *e, int class_index)
 {
     rn_text_add(t, ",%d,", class_index);
-    add_quoted(t, e->names[class_index]);
+    add_printable(t, e->names[class_index]);
 }
 
 void tool_answers_csv(struct rn_text *t, const struct tool_evaluation *e, const struct rn_split *split)
@@ -46,7 +41,7 @@ void tool_answers_csv(struct rn_text *t, const struct tool_evaluation *e, const 
         bool top1, top5;
         int answer;
         rn_score(&top1, &top5, &answer, x, e->classes, split->labels[i]);
-        if (split->store) add_quoted(t, split->store->picture[i].path);
+        if (split->store) add_printable(t, split->store->picture[i].path);
         else rn_text_add(t, "%" PRId64, i);
         add_class(t, e, split->labels[i]);
         add_class(t, e, answer);

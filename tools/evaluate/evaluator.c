@@ -131,7 +131,8 @@ static rn_status choose_positive(struct tool_evaluator *v)
     const char *text = v->want.positive_class;
     int64_t number = 1;
     if (v->arch.classes != 2) {
-        const char *flag = text ? "positive-class" : v->want.sensitivity.given ? "target-sensitivity" : NULL;
+        const char *flag = text ? "positive-class" : v->want.sensitivity.given ? "target-sensitivity"
+                         : v->want.threshold.given ? "threshold" : NULL;
         return flag ? rn_fail(RN_EUSAGE, "--%s is for two classes, and %s has %d", flag, v->file->path,
                               v->arch.classes)
                     : RN_OK;

@@ -39,10 +39,12 @@ struct tool_evaluate {
     /* Two classes: */
     const char *positive_class;    /* name or number; NULL: the second */
     struct rn_optional sensitivity; /* decide by the threshold that finds this share of validation images */
+    struct rn_optional threshold;  /* or by this probability of the positive class */
     int resamples;                 /* of the bootstrap; 0: no intervals */
     uint64_t seed;                 /* its */
 };
 
+#define TOOL_WORKERS (-1) /* as many workers as suit the data */
 #define TOOL_CLASS_NAME 200 /* bytes of a class name that are shown */
 
 /* {0} before it is opened. */

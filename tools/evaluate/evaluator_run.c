@@ -6,6 +6,7 @@
 #include "tools/evaluate/evaluator.h"
 
 #include "base/mem.h"
+#include "tools/cli/data.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static rn_status pass(struct rn_metrics *m, struct tool_evaluator *v, const stru
                                        .batch = batch_of(v), .workers = v->want.workers };
     struct rn_loader_size size;
     struct rn_loader *loader = NULL;
+    if (images.workers == TOOL_WORKERS) images.workers = tool_usual_workers(v->data->spec);
     memcpy(images.mean, v->mean, sizeof images.mean);
     memcpy(images.std, v->std, sizeof images.std);
     rn_status st = rn_loader_measure(&size, &images);
@@ -68,6 +70,14 @@ static struct rn_decisions answers_counted(const struct rn_metrics *m)
     int p = m->positive_class, n = 1 - p;
     return (struct rn_decisions){ .true_positive = row[2 * p + p], .false_negative = row[2 * p + n],
                                   .true_negative = row[2 * n + n], .false_positive = row[2 * n + p] };
+}
+
+/* Positive from this probability on. */
+static struct rn_decisions decide_from(double probability, const struct rn_leaning *ranked, int64_t count)
+{
+    int64_t positive = 0;
+    while (positive < count && tool_probability(ranked[positive].margin) >= probability) positive++;
+    return positive ? rn_decide_at(ranked[positive - 1].margin, ranked, count) : rn_decide_none(ranked, count);
 }
 
 /* The threshold that these ranked images choose. */
@@ -110,10 +120,12 @@ static rn_status screen(struct tool_evaluation *e, const struct tool_evaluator *
     rn_status st = RN_OK;
     rn_rank(m->leaning, m->count);
     if (s->chosen.same_images && (st = choose_threshold(&s->chosen, v, m))) return st;
+    s->given = v->want.threshold.given;
     s->counts = s->chosen.split ? rn_decide_at(s->chosen.counts.threshold, m->leaning, m->count)
+                : s->given      ? decide_from(v->want.threshold.value, m->leaning, m->count)
                                 : answers_counted(m);
     s->positive_class = v->positive_class;
-    s->threshold = tool_probability(s->counts.threshold);
+    s->threshold = s->given ? v->want.threshold.value : tool_probability(s->counts.threshold);
     rn_screen(&s->figures, &s->counts, m->leaning, m->count);
     s->seed = v->want.seed;
     if (v->want.resamples)

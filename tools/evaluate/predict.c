@@ -83,8 +83,9 @@ rn_status tool_predict_read(struct tool_evaluator *v, const char **path, int *co
 
 #define SHOWN 5
 
-/* The likeliest classes of a picture; of equal ones the first. */
-struct answer { int count, class_index[SHOWN]; double probability[SHOWN]; };
+/* The likeliest classes of a picture, of equal ones the first; and the decision, which a threshold may give to the
+ * less likely of two. */
+struct answer { int count, class_index[SHOWN], decision; double probability[SHOWN], decided; };
 
 static struct answer answer_of(const struct tool_evaluation *e, int64_t picture)
 {
@@ -100,6 +101,14 @@ static struct answer answer_of(const struct tool_evaluation *e, int64_t picture)
         a.class_index[n] = best;
         a.probability[n] = rn_exp((double)x[best] - (double)x[a.class_index[0]]) * rn_confidence(x, e->classes);
     }
+    const int positive = e->screening.positive_class;
+    int place = 0;
+    if (e->screening.given) {
+        const bool found = tool_probability((double)x[positive] - (double)x[1 - positive]) >= e->screening.threshold;
+        place = a.class_index[0] == (found ? positive : 1 - positive) ? 0 : 1;
+    }
+    a.decision = a.class_index[place];
+    a.decided = a.probability[place];
     return a;
 }
 
@@ -110,8 +119,12 @@ void tool_predictions_text(struct rn_text *t, const struct tool_evaluation *e, c
     char shown[400], number[RN_NUMBER_CHARS];
     for (int64_t i = 0; i < e->m.count; i++) {
         const struct answer a = answer_of(e, i);
-        rn_text_add(t, "%s: %s, %s %%\n", shown_path(shown, path[i]), e->names[a.class_index[0]],
-                    rn_fixed_text(number, 100 * a.probability[0], 2));
+        rn_text_add(t, "%s: %s, %s %%", shown_path(shown, path[i]), e->names[a.decision],
+                    rn_fixed_text(number, 100 * a.decided, 2));
+        if (e->screening.given)
+            rn_text_add(t, " (\"%s\" from probability %s on)", e->names[e->screening.positive_class],
+                        rn_number_text(number, e->screening.threshold));
+        rn_text_add(t, "\n");
         for (int n = 0; n < a.count; n++)
             rn_text_add(t, "%9s %%  %4d %s\n", rn_fixed_text(number, 100 * a.probability[n], 2), a.class_index[n],
                         e->names[a.class_index[n]]);
@@ -130,13 +143,20 @@ void tool_predictions_json(struct rn_text *t, const struct tool_evaluation *e, c
 {
     char shown[400];
     tool_net_json(t, e->arch, e->stem, e->numerics);
-    rn_text_add(t, ",\n  \"tta\": \"%s\",\n  \"predictions\": [", e->m.flip ? "flip" : "none");
+    rn_text_add(t, ",\n  \"tta\": \"%s\"", e->m.flip ? "flip" : "none");
+    if (e->screening.given) {
+        rn_text_add(t, ",\n  \"positive_class\": ");
+        rn_text_json(t, e->names[e->screening.positive_class]);
+        rn_text_add(t, ",\n  \"threshold\": ");
+        rn_text_number(t, e->screening.threshold);
+    }
+    rn_text_add(t, ",\n  \"predictions\": [");
     for (int64_t i = 0; i < e->m.count; i++) {
         const struct answer a = answer_of(e, i);
         rn_text_add(t, "%s\n    {\"file\": ", i ? "," : "");
         rn_text_json(t, shown_path(shown, path[i]));
         rn_text_add(t, ", ");
-        add_class(t, e, a.class_index[0], a.probability[0]);
+        add_class(t, e, a.decision, a.decided);
         rn_text_add(t, ", \"top5\": [");
         for (int n = 0; n < a.count; n++) {
             rn_text_add(t, "%s{", n ? ", " : "");

@@ -19,6 +19,7 @@ struct tool_chosen {
  * least `threshold`. */
 struct tool_screening {
     int positive_class;
+    bool given;                   /* the threshold is one that was asked for */
     double threshold;
     struct rn_decisions counts;   /* its threshold is the one of margins */
     struct rn_screening figures;

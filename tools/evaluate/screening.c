@@ -2,6 +2,7 @@
 #include "tools/evaluate/report.h"
 
 #include "base/math.h"
+#include "base/real.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ double tool_probability(double margin) { return 1 / (1 + rn_exp(-margin)); }
 
 static void add_known(struct rn_text *t, double x)
 {
-    if (x == x) rn_text_number(t, x);
+    if (rn_finite64(x)) rn_text_number(t, x);
     else rn_text_add(t, "null");
 }
 
@@ -82,7 +83,7 @@ void tool_screening_json(struct rn_text *t, const struct tool_evaluation *e)
     rn_text_add(t, ",\n  \"threshold\": ");
     rn_text_number(t, s->threshold);
     rn_text_add(t, ",\n  \"threshold_margin\": ");
-    rn_text_number(t, s->counts.threshold);
+    add_known(t, s->counts.threshold);
     add_choice(t, &s->chosen);
     add_counts(t, ",\n  ", &s->counts);
     add_intervals(t, s);

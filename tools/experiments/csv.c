@@ -4,16 +4,15 @@
  */
 #include "tools/experiments/experiments.h"
 
-#include <math.h>
-#include <string.h>
+#include "tools/cli/csv.h"
 
-/* A cell and the comma before the next; in quotes, doubled within, where it would not be one otherwise. */
+#include <math.h>
+
+/* A cell and the comma before the next. */
 static void add_cell(struct rn_text *t, const char *text)
 {
-    const bool quoted = text[strcspn(text, ",\"\r\n")];
-    if (quoted) rn_text_add(t, "\"");
-    for (const char *c = text; *c; c++) rn_text_add(t, *c == '"' ? "\"\"" : "%c", *c);
-    rn_text_add(t, quoted ? "\"," : ",");
+    tool_csv_field(t, text);
+    rn_text_add(t, ",");
 }
 
 static void add_setting(struct rn_text *t, const struct experiment *x, const char *key)

@@ -125,7 +125,7 @@ static rn_status prepare(struct profile_run *r)
     if (!status) status = rn_folder_make(opt_text(o, "output"));
     if (!status)
         status = tool_profile_open(&r->profile, opt_text(o, "name"), opt_int(o, "steps"), (int)opt_int(o, "threads"),
-                                   (int)opt_int(o, "workers"));
+                                   tool_workers(o, opt_text(o, "data")));
     if (!status) status = tool_device_open(&r->device, o);
     if (!status) status = tool_profile_device(&r->profile, &r->device);
     if (!status) status = tool_train_data(&options, o);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "observe/observe.h"
 #include "observe/trace.h"
+#include "tools/cli/data.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *
     const char *preset = opt_text(o, "preset");
     if (!opt_switch(o, "profile") || opt_switch(o, "dry-run") || opt_text(o, "verify-run")) return RN_OK;
     return tool_profile_open(p, preset && !strchr(preset, '/') ? preset : "train", opt_int(o, "profile-steps"),
-                             (int)opt_int(o, "threads"), (int)opt_int(o, "workers"));
+                             (int)opt_int(o, "threads"), tool_workers(o, opt_text(o, "data")));
 }
 
 rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d)

@@ -1,14 +1,14 @@
-/* inference.c - section 5: how long inference takes, what memory it needs, and what it answers. */
+/* inference.c - section 5: how long inference takes and what memory it needs; what it answers is answers.c. */
 #include "tools/report/report.h"
 
 #include "base/mem.h"
+#include "observe/observe.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define SHOWN_CLASSES 40 /* of the confusion matrix, and of the table of classes */
 #define SHOWN_HISTOGRAMS 6
 
 const struct rn_value *report_result(const struct report_run *r, int batch)
@@ -188,11 +188,18 @@ static void memory(struct report_page *p, const struct report_run *r)
     report_fields(p, "Peak Memory of the Process", "%s MB", digits);
 }
 
+/* The CPU of bench.json. */
+static const char *timed_on(char out[RN_CPU_NAME], const struct rn_value *root)
+{
+    const char *cpu = report_string(root, "cpu");
+    return cpu ? rn_printable(out, RN_CPU_NAME, cpu, strlen(cpu)) : "(bench.json does not say which)";
+}
+
 static void methodology(struct report_page *p, const struct report_run *r)
 {
     const struct rn_value *root = r->bench.root, *one = report_result(r, 0);
     const struct rn_value *results = root ? rn_dict_get(root, "results") : NULL;
-    char text[REPORT_DIGITS], list[400] = "";
+    char text[REPORT_DIGITS], list[400] = "", cpu[RN_CPU_NAME];
     double x;
     report_heading(p, "Inference Methodology");
     if (!root) {
@@ -207,8 +214,8 @@ static void methodology(struct report_page *p, const struct report_run *r)
     report_bullet(p, "Warm-up Passes: %s runs before benchmarking", report_number(text, &x, &r->bench, root, "warmup"));
     report_bullet(p, "Benchmark Runs: %s iterations per batch size", report_number(text, &x, &r->bench, root, "runs"));
     report_bullet(p, "Batch Sizes Tested: [%s]", list);
-    report_bullet(p, "Backend: resnet.c on the %s, %s, %s, %s threads", timed_on_gpu(r) ? "GPU" : "CPU",
-                  report_string(one, "isa"), report_string(one, "numerics"),
+    report_bullet(p, "Backend: resnet.c on the %s %s, %s, %s, %s threads", timed_on_gpu(r) ? "GPU, host" : "CPU",
+                  timed_on(cpu, root), report_string(one, "isa"), report_string(one, "numerics"),
                   report_number(text, &x, &r->bench, one, "threads"));
     report_bullet(p, "Synchronization: a call ends when its logits are in the host's memory; wall clock");
     report_bullet(p, "Input: %s; weights of this net's shapes, whose values have no influence on time",
@@ -220,169 +227,6 @@ static void methodology(struct report_page *p, const struct report_run *r)
                   "threads, %s GFLOP/s", report_number(text, &x, &r->bench, one,
                                                                                  "peak_gflops_measured"));
     report_bullet(p, "Reproducibility: Fixed random seed (42) of input and weights");
-}
-
-/* -- what follows from the answers ------------------------------------------------------------- */
-
-static const struct rn_value *item(const struct report_run *r, const char *key)
-{
-    return r->evaluation.root ? rn_dict_get(r->evaluation.root, key) : NULL;
-}
-
-static void draw_confusion(struct report_page *p, const struct report_run *r)
-{
-    const struct rn_value *rows = item(r, "confusion"), *names = item(r, "classes");
-    const size_t n = rows->count;
-    int64_t *count = rn_alloc_array(n * n, sizeof *count);
-    const char **name = rn_alloc_array(n, sizeof *name);
-    struct rn_text svg = { 0 };
-    for (size_t i = 0; count && name && i < n; i++) {
-        name[i] = names->item[i]->text;
-        for (size_t k = 0; k < n; k++) count[i * n + k] = rows->item[i]->item[k]->integer;
-    }
-    if (count && name) {
-        report_confusion(&svg, count, name, (int)n);
-        if (!rn_text_status(&svg)) report_figure(p, n <= 4, svg.data, "<b>Confusion matrix</b>: a row for each label, "
-                                            "a column for each answer; colour is the share of the row");
-    }
-    rn_text_free(&svg);
-    rn_free(count);
-    rn_free(name);
-}
-
-static void draw_roc(struct report_page *p, const struct report_run *r)
-{
-    char caption[300], digits[REPORT_DIGITS];
-    struct rn_text svg = { 0 };
-    double auc, *x = rn_alloc_array((size_t)r->roc_points + 1, 2 * sizeof *x), *y = x ? x + r->roc_points : NULL;
-    if (!x || !r->roc_points) {
-        rn_free(x);
-        return;
-    }
-    for (int i = 0; i < r->roc_points; i++) x[i] = r->roc[i][0], y[i] = r->roc[i][1];
-    struct report_chart c = { .x_title = "1 - specificity", .y_title = "sensitivity", .curves = 1, .unit = true,
-                              .mark = NAN };
-    c.curve[0] = (struct report_curve){ .x = x, .y = y, .count = r->roc_points, .steps = true };
-    report_chart(&svg, &c);
-    report_number(digits, &auc, &r->evaluation, r->evaluation.root, "auc");
-    snprintf(caption, sizeof caption, "<b>ROC</b>: area under the curve %s; dashed: chance", digits);
-    if (!rn_text_status(&svg)) report_figure(p, true, svg.data, caption);
-    rn_text_free(&svg);
-    rn_free(x);
-}
-
-/* Accuracy of each bin of confidences, where the file has bins of equal width. */
-static void draw_reliability(struct report_page *p, const struct report_run *r)
-{
-    const struct rn_value *bins = item(r, "reliability");
-    double height[100], ece;
-    char digits[REPORT_DIGITS], caption[300];
-    struct rn_text svg = { 0 };
-    if (!bins || bins->kind != RN_LIST || !bins->count || bins->count > RN_COUNT(height)) return;
-    for (size_t i = 0; i < bins->count; i++) {
-        double count, correct;
-        report_number(digits, &count, &r->evaluation, bins->item[i], "count");
-        report_number(digits, &correct, &r->evaluation, bins->item[i], "correct");
-        height[i] = count > 0 && correct >= 0 && correct <= count ? correct / count : NAN;
-    }
-    const struct report_bars bars = { .x_title = "confidence", .y_title = "accuracy", .height = height,
-                                      .width = 1.0 / (double)bins->count, .count = (int)bins->count,
-                                      .unit = true };
-    report_bars(&svg, &bars);
-    report_number(digits, &ece, &r->evaluation, r->evaluation.root, "ece");
-    snprintf(caption, sizeof caption, "<b>Reliability</b>: expected calibration error %s; dashed: perfect", digits);
-    if (!rn_text_status(&svg)) report_figure(p, true, svg.data, caption);
-    rn_text_free(&svg);
-}
-
-static void class_table(struct report_page *p, const struct report_run *r)
-{
-    static const struct report_head head[] = { { "Class", 20, true }, { "Images", 9, false }, { "Answers", 9, false },
-                                               { "Correct", 9, false }, { "Precision", 10, false },
-                                               { "Recall", 10, false }, { "F1", 10, false } };
-    static const char *const key[] = { "support", "answers", "correct", "precision", "recall", "f1" };
-    const struct rn_value *list = item(r, "per_class");
-    char digits[REPORT_DIGITS], text[RN_NUMBER_CHARS];
-    double x;
-    if (!list || list->kind != RN_LIST || list->count > SHOWN_CLASSES) return;
-    report_table(p, head, RN_COUNT(head));
-    for (size_t i = 0; i < list->count; i++) {
-        const struct rn_value *v = list->item[i]->kind == RN_DICT ? list->item[i] : NULL;
-        const char *name = report_string(v, "class");
-        report_cell(p, name ? name : "N/A");
-        for (size_t k = 0; k < RN_COUNT(key); k++) {
-            report_number(digits, &x, &r->evaluation, v, key[k]);
-            report_cell(p, k < 3 || !isfinite(x) ? digits : rn_fixed_text(text, x, 4));
-        }
-    }
-}
-
-static void missed(struct report_page *p, const struct report_run *r)
-{
-    const struct rn_value *images = r->missed.root ? rn_dict_get(r->missed.root, "images") : NULL;
-    char wrong[REPORT_DIGITS], count[REPORT_DIGITS], digits[REPORT_DIGITS], text[RN_NUMBER_CHARS];
-    char head[300], below[300];
-    double x;
-    report_heading(p, "Misclassified Examples");
-    if (!images) {
-        report_note(p, "N/A (%s)", r->missed.why);
-        return;
-    }
-    report_number(wrong, &x, &r->missed, r->missed.root, "wrong");
-    report_number(count, &x, &r->missed, r->missed.root, "count");
-    report_note(p, "%s of %s images are misclassified; here are the %zu of them in which the net is surest. Pixels are "
-                "what the net is given, before normalisation.", wrong, count, images->count);
-    for (size_t i = 0; i < images->count; i++) {
-        const struct rn_value *v = images->item[i];
-        char shown[100];
-        const char *label = report_string(v, "label"), *answer = report_string(v, "answer");
-        snprintf(head, sizeof head, "%s", rn_printable(shown, sizeof shown, label, strlen(label)));
-        report_number(digits, &x, &r->missed, v, "confidence");
-        snprintf(below, sizeof below, "taken for %s, %s %%, image ",
-                 rn_printable(shown, sizeof shown, answer, strlen(answer)), rn_fixed_text(text, 100 * x, 1));
-        size_t at = strlen(below);
-        snprintf(below + at, sizeof below - at, "%s", report_number(digits, &x, &r->missed, v, "index"));
-        report_picture(p, report_string(v, "png"), head, below);
-    }
-}
-
-static void ratio_field(struct report_page *p, const struct report_run *r, const char *name, const char *key)
-{
-    const struct rn_value *root = r->evaluation.root, *all = rn_dict_get(root, "bootstrap"), *pair = NULL;
-    char digits[REPORT_DIGITS], other[REPORT_DIGITS], text[3][RN_NUMBER_CHARS], shown[200];
-    double x, low = NAN, high = NAN;
-    if (!rn_dict_get(root, key)) return;
-    if (all && all->kind == RN_DICT) pair = rn_dict_get(all, key);
-    if (pair && pair->kind == RN_LIST && pair->count == 2) {
-        report_digits(other, &low, &r->evaluation, pair->item[0]);
-        report_digits(other, &high, &r->evaluation, pair->item[1]);
-    }
-    report_number(digits, &x, &r->evaluation, root, key);
-    snprintf(shown, sizeof shown, isfinite(low) && isfinite(high) ? "%s (95 %% interval %s to %s)" : "%s",
-             isfinite(x) ? rn_fixed_text(text[0], x, 4) : "N/A", rn_fixed_text(text[1], low, 4),
-             rn_fixed_text(text[2], high, 4));
-    report_field(p, name, shown, digits);
-}
-
-void report_answers(struct report_page *p, const struct report_run *r)
-{
-    static const char *const ratio[][2] = { { "Sensitivity", "sensitivity" }, { "Specificity", "specificity" },
-                                            { "Precision", "precision" }, { "F1", "f1" }, { "AUC", "auc" },
-                                            { "Average Precision", "average_precision" },
-                                            { "Expected Calibration Error", "ece" } };
-    if (!r->evaluation.root) return;
-    p->into = REPORT_PAGE;
-    report_heading(p, "Answers on the Test Images");
-    if (report_string(r->evaluation.root, "positive_class"))
-        report_field(p, "Positive Class", report_string(r->evaluation.root, "positive_class"), NULL);
-    for (size_t i = 0; i < RN_COUNT(ratio); i++) ratio_field(p, r, ratio[i][0], ratio[i][1]);
-    class_table(p, r);
-    if (item(r, "confusion")->count <= SHOWN_CLASSES) draw_confusion(p, r);
-    else report_note(p, "The confusion matrix is too large for a page: ./evaluate --confusion FILE.png draws it.");
-    draw_roc(p, r);
-    draw_reliability(p, r);
-    missed(p, r);
-    p->into = REPORT_ALL;
 }
 
 /* -- the section ------------------------------------------------------------------------------- */

@@ -336,14 +336,44 @@ static bool of_best(const struct report_json *j, const struct report_run *r)
     return j->root && (!*r->best_hash || says(j->root, "weights_hash", r->best_hash));
 }
 
-/* Whether evaluation.json is of the images and the arithmetic that the flags ask for. */
+static bool is_class(const struct rn_value *root, const char *name)
+{
+    const struct rn_value *names = rn_dict_get(root, "classes");
+    bool found = false;
+    for (size_t i = 0; i < names->count && name; i++) found |= !strcmp(names->item[i]->text, name);
+    return found;
+}
+
+/* Whether the class looked for is the one that the flag means, by name or else by number. */
+static bool looks_for(const struct rn_value *root, const char *class)
+{
+    const struct rn_value *names = rn_dict_get(root, "classes");
+    const char *there = report_string(root, "positive_class");
+    int64_t number;
+    if (!is_class(root, class) && rn_parse_int(&number, class) && number >= 0 && (uint64_t)number < names->count)
+        class = names->item[number]->text;
+    return there && !strcmp(there, class);
+}
+
+/* Whether the threshold was chosen for this sensitivity. */
+static bool chosen_for(const struct rn_value *root, double sensitivity)
+{
+    const struct rn_value *choice = rn_dict_get(root, "threshold_choice"), *v;
+    v = choice && choice->kind == RN_DICT ? rn_dict_get(choice, "target_sensitivity") : NULL;
+    return v && ((v->kind == RN_REAL && v->real == sensitivity) ||
+                 (v->kind == RN_INT && (double)v->integer == sensitivity));
+}
+
+/* Whether evaluation.json is of the images, the arithmetic and the decisions that the flags ask for. */
 static bool answers_as_asked(const struct report_run *r, const struct opt_set *o)
 {
     const struct rn_value *root = r->evaluation.root;
     const char *key = rn_dict_get(root, "limit") ? "limit" : "count";
     return (!asked(o, "limit") || counts_to(root, key, opt_int(o, "limit"))) &&
            (!asked(o, "data") || says(root, "data", opt_text(o, "data"))) &&
-           (!asked(o, "numerics") || says(root, "numerics", opt_text(o, "numerics")));
+           (!asked(o, "numerics") || says(root, "numerics", opt_text(o, "numerics"))) &&
+           (!asked(o, "positive-class") || looks_for(root, opt_text(o, "positive-class"))) &&
+           (!asked(o, "target-sensitivity") || chosen_for(root, opt_real(o, "target-sensitivity")));
 }
 
 /* As many images as evaluation.json says it is of, where that stays. */
@@ -353,13 +383,25 @@ static int64_t limit_of(const struct report_run *r, const struct opt_set *o, boo
     return v && v->kind == RN_INT && v->integer >= 0 ? v->integer : opt_int(o, "limit");
 }
 
+/* Where evaluation.json stays, the curve is to be of its positive class. */
+static struct tool_evaluate wishes(const struct report_run *r, const struct opt_set *o, bool keep_figures)
+{
+    struct tool_evaluate want = { .checkpoint = r->checkpoint, .data = opt_text(o, "data"), .split = "test",
+                                  .limit = limit_of(r, o, keep_figures), .workers = TOOL_WORKERS, .logits = true,
+                                  .resamples = 1000 };
+    const char *kept = keep_figures ? report_string(r->evaluation.root, "positive_class") : NULL;
+    if (!keep_figures) want.positive_class = opt_text(o, "positive-class");
+    else if (is_class(r->evaluation.root, kept)) want.positive_class = kept;
+    if (!keep_figures && opt_text(o, "target-sensitivity"))
+        want.sensitivity = (struct rn_optional){ true, opt_real(o, "target-sensitivity") };
+    return want;
+}
+
 static rn_status evaluate(struct report_run *r, struct opt_set *o, bool keep_figures)
 {
     struct tool_evaluator v = { 0 };
     struct tool_evaluation e = { 0 };
-    const struct tool_evaluate want = { .checkpoint = r->checkpoint, .data = opt_text(o, "data"), .split = "test",
-                                        .limit = limit_of(r, o, keep_figures), .workers = 1, .logits = true,
-                                        .resamples = 1000 };
+    const struct tool_evaluate want = wishes(r, o, keep_figures);
     rn_status st = tool_evaluator_open(&v, o, &want);
     if (!st) st = tool_evaluator_data(&v);
     if (!st) st = tool_evaluator_run(&e, &v);
@@ -371,22 +413,24 @@ static rn_status evaluate(struct report_run *r, struct opt_set *o, bool keep_fig
     return st;
 }
 
-static void measure_answers(struct report_run *r, struct opt_set *o)
+/* RN_EUSAGE: a flag has no sense for this net; all else that fails is said, and a reason. */
+static rn_status measure_answers(struct report_run *r, struct opt_set *o)
 {
     const bool figures = of_best(&r->evaluation, r) && answers_as_asked(r, o);
     const struct rn_value *names = figures ? rn_dict_get(r->evaluation.root, "classes") : NULL;
-    if (figures && of_best(&r->missed, r) && (names->count != 2 || r->roc_points)) return;
+    if (figures && of_best(&r->missed, r) && (names->count != 2 || r->roc_points)) return RN_OK;
     say(o, "%s: evaluating %s on the test images", r->name, r->checkpoint ? r->checkpoint : "nothing");
     rn_status st = r->checkpoint ? evaluate(r, o, figures) : rn_fail(RN_EINPUT, "%s/checkpoints: no *_best.pth or "
                                                                      "*_last.pth in it", r->folder);
-    if (!st) return;
+    if (!st || (st == RN_EUSAGE && (asked(o, "positive-class") || asked(o, "target-sensitivity")))) return st;
     char why[512];
     snprintf(why, sizeof why, "%s", rn_error());
     give_up(&r->missed, r, "%s: not evaluated: %s", o);
-    if (figures) return;
+    if (figures) return RN_OK;
     rn_value_free(r->evaluation.root);
     r->evaluation.root = NULL;
     snprintf(r->evaluation.why, sizeof r->evaluation.why, "%s", why);
+    return RN_OK;
 }
 
 /* -- both -------------------------------------------------------------------------------------- */
@@ -402,23 +446,27 @@ static void leave_out(struct report_json *j, const struct report_run *r, bool fi
     j->root = NULL;
 }
 
-static void measure_one(struct report_run *r, struct opt_set *o)
+static rn_status measure_one(struct report_run *r, struct opt_set *o)
 {
+    rn_status st = RN_OK;
     if (opt_switch(o, "measure")) {
-        measure_answers(r, o);
+        st = measure_answers(r, o);
     } else {
         leave_out(&r->bench, r, bench_fits(r, o));
         leave_out(&r->evaluation, r, of_best(&r->evaluation, r));
         leave_out(&r->missed, r, of_best(&r->missed, r));
     }
     const char *build = report_string(r->missed.root, "build");
-    if (build) rn_printable(r->build, sizeof r->build, build, strlen(build));
+    if (build && !*r->build) rn_printable(r->build, sizeof r->build, build, strlen(build));
+    return st;
 }
 
 /* Speed first: its processes fork off here, and must not inherit a team of threads that evaluating has made. */
-void report_measure(struct report_run *r, int runs, struct opt_set *o)
+rn_status report_measure(struct report_run *r, int runs, struct opt_set *o)
 {
+    rn_status st = RN_OK;
     for (int i = 0; i < runs; i++)
         if (opt_switch(o, "measure") && !bench_fits(&r[i], o)) measure_speed(&r[i], o);
-    for (int i = 0; i < runs; i++) measure_one(&r[i], o);
+    for (int i = 0; i < runs && !st; i++) st = measure_one(&r[i], o);
+    return st;
 }

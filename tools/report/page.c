@@ -42,6 +42,7 @@ static const char style[] =
     "thead th{color:var(--soft);font-weight:600;border-bottom:1.5px solid var(--soft);vertical-align:bottom}\n"
     "tbody tr:nth-child(even){background:var(--band)}\n"
     "td{white-space:nowrap}th.w,td.w{text-align:left;white-space:normal;overflow-wrap:anywhere}\n"
+    "th.w:first-child,td.w:first-child{min-width:10em}\n"
     "th.n,td.n{white-space:nowrap}\n"
     ".wide table{font-size:.85rem}.wide th,.wide td{padding:.25rem .45rem}\n"
     ".fields th{text-align:left;font-weight:500;color:var(--soft);width:17rem}.fields{table-layout:fixed}\n"

@@ -77,8 +77,8 @@ const char *report_string(const struct rn_value *dict, const char *key);
 
 /* Measures what the folders lack, or have of other weights or another net, with the settings of `o`, and writes
  * it there.  What cannot be measured or written leaves its reason in why, or is said on stderr.  To be called
- * once, before anything has made threads. */
-void report_measure(struct report_run *r, int runs, struct opt_set *o);
+ * once, before anything has made threads.  RN_EUSAGE: --positive-class or --target-sensitivity does not fit a net. */
+rn_status report_measure(struct report_run *r, int runs, struct opt_set *o);
 
 /* -- the page (page.c) ------------------------------------------------------------------ */
 

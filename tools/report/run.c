@@ -262,6 +262,8 @@ rn_status report_run_read(struct report_run *r, const char *folder)
     if (!st && r->missed.root) st = report_check_missed(&r->missed);
     if (!st) st = report_roc_read(r);
     if (st) return st;
+    const char *build = report_string(r->summary.root, "build");
+    if (build) rn_printable(r->build, sizeof r->build, build, strlen(build));
     choose_checkpoint(r);
     tell_time(r);
     tell_net(r);

@@ -2,17 +2,15 @@
  * sections.c - what the report says of a run, section by section, each field under the name that the
  * reports of PyTorch baselines use for it.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include "tools/report/report.h"
 
 #include "base/mem.h"
+#include "observe/observe.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 const char *const report_titles[REPORT_SECTIONS] = {
     "Experiment Metadata", "Model Architecture Specifications", "Training Configuration", "Training Results",
@@ -63,57 +61,55 @@ static bool conf_is(const struct report_run *r, const char *name, const char *va
     return !strcmp(conf(r, name), value);
 }
 
-/* What the system calls the CPU. */
-static const char *cpu_name(char out[160])
-{
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    char line[400];
-    struct utsname machine;
-    out[0] = '\0';
-    while (f && !out[0] && fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) || !colon) continue;
-        rn_printable(out, 160, colon + 2, strcspn(colon + 2, "\n"));
-    }
-    if (f) fclose(f);
-    if (!out[0] && uname(&machine) >= 0) snprintf(out, 160, "%.100s", machine.machine);
-    return out;
-}
-
 /* -- 1 ----------------------------------------------------------------------------------------- */
 
-static void compiler_field(struct report_page *p, const struct report_run *r)
+/* What trained, "resnet.c 0.1.0, compiled by gcc 12.2.0". */
+static void build_fields(struct report_page *p, const struct report_run *r)
 {
+    static const char name[] = "resnet.c ";
+    const bool ours = !strncmp(r->build, name, sizeof name - 1);
+    const char *version = ours ? r->build + sizeof name - 1 : "";
+    if (ours) report_fields(p, "resnet.c Version", "%.*s", (int)strcspn(version, ","), version);
+    else report_field(p, "resnet.c Version", "N/A (the run's files do not say)", NULL);
     if (*r->build) report_field(p, "Compiler", r->build, NULL);
     else report_field(p, "Compiler", "N/A (the checkpoint says it, and was not read)", NULL);
+}
+
+/* The text of summary.json, fit to be printed. */
+static const char *trained(char out[RN_CPU_NAME], const struct report_run *r, const char *key)
+{
+    const char *text = report_string(r->summary.root, key);
+    return text && *text ? rn_printable(out, RN_CPU_NAME, text, strlen(text)) : "N/A";
 }
 
 /* Where the training ran: summary.json says it, or else args.conf. */
 static void device_fields(struct report_page *p, const struct report_run *r)
 {
     const char *isa = report_string(r->summary.root, "isa"), *backend = report_string(r->summary.root, "backend");
-    char cpu[160];
+    char text[RN_CPU_NAME];
+    const char *cpu = trained(text, r, "cpu");
     if (!backend) backend = conf(r, "backend");
     if (!strcmp(backend, "cuda")) {
         report_fields(p, "CUDA Version", "N/A (the run's files do not say)");
         report_fields(p, "Device", "GPU by the backend cuda, %s; numerics %s; host %s, %s threads", isa ? isa : "N/A",
-                      conf(r, "numerics"), cpu_name(cpu), conf(r, "threads"));
+                      conf(r, "numerics"), cpu, conf(r, "threads"));
         return;
     }
     report_fields(p, "CUDA Version", "N/A (no GPU is used)");
-    report_fields(p, "Device", "CPU, %s; instruction set %s, numerics %s, %s threads", cpu_name(cpu),
+    report_fields(p, "Device", "CPU, %s; instruction set %s, numerics %s, %s threads", cpu,
                   isa ? isa : "N/A", conf(r, "numerics"), conf(r, "threads"));
 }
 
 static void metadata(struct report_page *p, const struct report_run *r)
 {
+    char host[RN_CPU_NAME];
     const char *hash = report_string(r->summary.root, "weights_hash");
     report_section(p, 1, report_titles[0]);
     report_field(p, "Experiment Name", r->name, NULL);
     report_field(p, "Timestamp", r->when, NULL);
-    report_field(p, "resnet.c Version", RN_VERSION, NULL);
-    compiler_field(p, r);
+    build_fields(p, r);
     device_fields(p, r);
+    report_fields(p, "Report Made By", "resnet.c %s, on CPU %s", RN_VERSION, rn_cpu_name(host));
     report_field(p, "Random Seed", conf(r, "seed"), NULL);
     report_fields(p, "Reproducibility Notes", "the same settings give the same bits for any number of threads, "
                   "instruction set, compiler and machine; ./train --verify-run %s replays the first steps", r->folder);
@@ -163,16 +159,25 @@ static void flops_fields(struct report_page *p, const struct report_flops *f)
     report_fields(p, "FLOPs (2 per MAC)", "%s (the convention of ./bench)", report_grouped(number, 2 * f->macs));
 }
 
+/* The 16 bits that a numerics keeps tensors in, or NULL: then they are floats. */
+static const char *narrow_type(const char *numerics)
+{
+    if (!strcmp(numerics, "fast-fp16")) return "float16";
+    return !strcmp(numerics, "bf16") || !strcmp(numerics, "fast-bf16") ? "bfloat16" : NULL;
+}
+
 static void architecture(struct report_page *p, const struct report_run *r)
 {
     const struct report_flops f = report_flops(r);
     char number[40], text[RN_NUMBER_CHARS], name[64];
-    const char *numerics = conf(r, "numerics");
-    const bool bf16 = !strcmp(numerics, "bf16");
+    const char *numerics = conf(r, "numerics"), *narrow = narrow_type(numerics);
     report_section(p, 2, report_titles[1]);
     report_fields(p, "Architecture", "%s, %s stem", arch_name(name, conf(r, "arch")), conf(r, "stem"));
-    report_fields(p, "Precision", "%s", bf16 ? "BF16 with FP32 accumulation and FP32 master weights"
-                  : !strcmp(numerics, "fp32") ? "FP32" : numerics);
+    if (narrow)
+        report_fields(p, "Precision", "%s with FP32 accumulation and FP32 master weights",
+                      strcmp(narrow, "float16") ? "BF16" : "FP16");
+    else
+        report_fields(p, "Precision", "%s", !strcmp(numerics, "fp32") ? "FP32" : numerics);
     if (!r->layer) {
         report_fields(p, "Total Parameters", "N/A (%s)", r->why_net);
     } else {
@@ -186,7 +191,7 @@ static void architecture(struct report_page *p, const struct report_run *r)
                   opt_text(&r->conf, "upsample") ? ", resized inside the net to " : "",
                   opt_text(&r->conf, "upsample") ? conf(r, "upsample") : "", "");
     report_field(p, "Number of Classes", conf(r, "num-classes"), NULL);
-    report_field(p, "Data Type", bf16 ? "bfloat16 and float32" : "float32", NULL);
+    report_fields(p, "Data Type", "%s%sfloat32", narrow ? narrow : "", narrow ? " and " : "");
     if (r->layer) layers(p, r);
 }
 
@@ -239,6 +244,16 @@ static void all_settings(struct report_page *p, const struct report_run *r)
     p->into = REPORT_ALL;
 }
 
+/* How many images an epoch and its validation had. */
+static void images_field(struct report_page *p, const struct report_run *r)
+{
+    char train[REPORT_DIGITS], val[REPORT_DIGITS];
+    double x, y;
+    report_number(train, &x, &r->summary, r->summary.root, "train_images");
+    report_number(val, &y, &r->summary, r->summary.root, "val_images");
+    if (isfinite(x) && isfinite(y)) report_fields(p, "Images", "%s for training, %s for validation", train, val);
+}
+
 static void configuration(struct report_page *p, const struct report_run *r)
 {
     char list[400];
@@ -260,10 +275,12 @@ static void configuration(struct report_page *p, const struct report_run *r)
     else
         report_field(p, "Loss Function", "CrossEntropyLoss", NULL);
     report_field(p, "Data Augmentation", augmentations(list, conf(r, "augment")), conf(r, "augment"));
-    report_field(p, "Mixed Precision", conf_is(r, "numerics", "bf16") ? "True (bf16)" : "False", NULL);
+    if (narrow_type(conf(r, "numerics"))) report_fields(p, "Mixed Precision", "True (%s)", conf(r, "amp"));
+    else report_field(p, "Mixed Precision", "False", NULL);
     report_field(p, "Initial Weights", opt_text(&r->conf, "weights") ? conf(r, "weights") : "random, of the seed",
                  NULL);
     report_field(p, "Data", conf(r, "data"), NULL);
+    images_field(p, r);
     all_settings(p, r);
 }
 
@@ -383,6 +400,7 @@ static void results(struct report_page *p, const struct report_run *r)
     p->into = REPORT_PAGE;
     summary_figure(p, r, "Steps", "steps", 0);
     summary_figure(p, r, "Training Time (s)", "seconds", 1);
+    summary_figure(p, r, "Of It Waiting for Images (s)", "waited_seconds", 2);
     summary_figure(p, r, "Training Speed (images/s)", "images_per_second", 1);
     summary_figure(p, r, "Peak Memory of Training (MB)", "peak_rss_mb", 1);
     summary_figure(p, r, "Skipped Images", "skipped_images", 0);

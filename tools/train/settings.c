@@ -91,28 +91,36 @@ static rn_status imply(struct opt_set *o, const char *name, const char *value, c
     return opt_assign(o, opt_row(o, name, strlen(name)), value, opt_source_of(o, because), because);
 }
 
-/* The numerics of each kind of mixed precision.  `fast` has floats, too: it says nothing about --amp. */
-static bool agree(const char *amp, const char *numerics)
+/* What each numerics says about --amp, */
+static const char *amp_of(const char *numerics)
 {
-    const bool bf16 = !strcmp(numerics, "bf16");
-    if (!strcmp(amp, "fp16")) return !strcmp(numerics, "fast");
-    return !strcmp(amp, "bf16") ? bf16 : !bf16;
+    if (!strcmp(numerics, "bf16") || !strcmp(numerics, "fast-bf16")) return "bf16";
+    return strcmp(numerics, "fast-fp16") ? "off" : "fp16";
+}
+
+/* and --amp about the numerics: halves are for GPUs, where bf16 is fast-bf16, too. */
+static const char *numerics_of(const char *amp, const char *numerics, const char *backend)
+{
+    const bool fast = !strncmp(numerics, "fast", 4) || !strcmp(backend, "cuda");
+    if (!strcmp(amp, "fp16")) return "fast-fp16";
+    if (!strcmp(amp, "bf16")) return fast ? "fast-bf16" : "bf16";
+    return strncmp(numerics, "fast", 4) ? "fp32" : "fast";
 }
 
 rn_status tool_train_settle_precision(struct opt_set *o)
 {
     const enum opt_source by_amp = opt_source_of(o, "amp"), by_numerics = opt_source_of(o, "numerics");
     const char *amp = opt_text(o, "amp"), *numerics = opt_text(o, "numerics"), *backend = opt_text(o, "backend");
-    const bool as_they_are = agree(amp, numerics);
-    if (!as_they_are && by_amp == by_numerics)
+    const bool as_they_are = !strcmp(amp, amp_of(numerics)), which = !strcmp(numerics, "fast");
+    if (!as_they_are && by_amp == by_numerics && !which)
         return rn_fail(RN_EUSAGE, "--amp %s and --numerics %s exclude each other", amp, numerics);
-    if (!as_they_are && by_amp > by_numerics)
-        numerics = !strcmp(amp, "bf16") ? "bf16" : !strcmp(amp, "fp16") ? "fast" : "fp32";
+    if (!as_they_are && (by_amp > by_numerics || (which && by_amp == by_numerics)))
+        numerics = numerics_of(amp, numerics, backend);
     else if (!as_they_are)
-        amp = !strcmp(numerics, "bf16") ? "bf16" : "off";
+        amp = amp_of(numerics);
     if (!strcmp(amp, "fp16") && (!strcmp(backend, "cpu") || !strcmp(backend, "ref")))
         return rn_fail(RN_EUSAGE, "--amp fp16 needs a GPU; on a CPU --amp bf16 is the mixed precision");
-    if (by_amp == by_numerics) return RN_OK;
+    if (by_amp == by_numerics) return as_they_are ? RN_OK : opt_set_text(o, "numerics", numerics);
     return by_amp > by_numerics ? imply(o, "numerics", numerics, "amp") : imply(o, "amp", amp, "numerics");
 }
 
@@ -218,6 +226,8 @@ rn_status tool_train_data(struct rn_dataset_options *options, struct opt_set *o)
         .originals = rn_augment_has(&augment, RN_AUGMENT_RRC), .cache_bytes = tool_cache_bytes(o),
         .strict = opt_switch(o, "strict-data"), .no_test = true,
     };
+    const bool dry = has_row(o, "dry-run") && opt_switch(o, "dry-run") && !opt_text(o, "preview");
+    options->headers = dry && !options->strict; /* nobody will ask for a pixel */
     return RN_OK;
 }
 
@@ -235,6 +245,7 @@ rn_status tool_train_settle(struct opt_set *o, const struct rn_dataset *d)
     const bool folder = !strcmp(d->name, "folder");
     rn_status st;
     if (folder && (st = settle_folder(o, d))) return st;
+    if ((st = settle_number(o, "workers", tool_workers(o, d->name)))) return st;
     if ((st = settle(o, "stem", "imagenet"))) return st;
     if ((st = settle(o, "augment", usual_augment(d->name)))) return st;
     if ((st = settle(o, "epochs", demo ? "5" : "30"))) return st;
