@@ -246,6 +246,7 @@ static void test_folders(void)
     CHECK_OK(rn_folder_make("/"));
     CHECK_OK(rn_file_write(at("a/file"), "x", 1));
     CHECK(!rn_folder_exists(at("a/file")) && rn_path_exists(at("a/file")));
+    CHECK(rn_path_exists_in(at("a"), "file") && !rn_path_exists_in(at("a"), "none"));
     CHECK(!rn_path_exists(at("none")));
     CHECK(rn_folder_make(at("a/file")) == RN_EINPUT && says("a/file: "));
     CHECK(rn_folder_make(at("a/file/x")) == RN_EINPUT);

@@ -264,6 +264,16 @@ static void test_nearest(void)
     CHECK(rn_nearest("abx", pair, 3) == pair[1] && rn_nearest("abx", pair, 0) == NULL);
 }
 
+/* A word of the list, not a piece of one. */
+static void test_listed(void)
+{
+    static const char *const in[] = { "fp32", "fp32-winograd", "bf16" };
+    static const char *const out[] = { "fp", "winograd", "6", "fp32 bf16", " " };
+    for (size_t i = 0; i < RN_COUNT(in); i++) CHECK(rn_listed("fp32 fp32-winograd bf16", in[i]));
+    for (size_t i = 0; i < RN_COUNT(out); i++) CHECK(!rn_listed("fp32 fp32-winograd bf16", out[i]));
+    CHECK(!rn_listed("", "fp32"));
+}
+
 static void test_printable(void)
 {
     static const struct { const char *in, *out; } known[] = {
@@ -294,7 +304,7 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_fixed_text), RN_TEST_ROW(test_hex_text), RN_TEST_ROW(test_hex_as_glibc),
         RN_TEST_ROW(test_parse_double), RN_TEST_ROW(test_parse_whole_numbers),
         RN_TEST_ROW(test_locale), RN_TEST_ROW(test_growing_text), RN_TEST_ROW(test_json),
-        RN_TEST_ROW(test_nearest), RN_TEST_ROW(test_printable),
+        RN_TEST_ROW(test_nearest), RN_TEST_ROW(test_listed), RN_TEST_ROW(test_printable),
     };
     return rn_test_main("test_base_text", rows, RN_COUNT(rows), argc, argv);
 }

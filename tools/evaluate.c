@@ -103,13 +103,8 @@ static int number(const struct opt_set *o, const char *name)
 /* Three numbers, or none. */
 static rn_status read_three(bool *given, double out[3], const struct opt_set *o, const char *name)
 {
-    double x[4];
-    if (!opt_text(o, name)) return RN_OK;
-    int count = opt_reals(o, name, x, 4);
-    if (count != 3) return rn_fail(RN_EUSAGE, "--%s takes three numbers, not %d", name, count);
-    memcpy(out, x, 3 * sizeof *out);
-    *given = true;
-    return RN_OK;
+    *given = opt_text(o, name);
+    return *given ? opt_three(o, name, out) : RN_OK;
 }
 
 static rn_status read_wishes(struct tool_evaluate *w, const struct opt_set *o)

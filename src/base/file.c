@@ -263,6 +263,14 @@ bool rn_path_exists(const char *path)
     return stat(path, &info) == 0;
 }
 
+bool rn_path_exists_in(const char *folder, const char *name)
+{
+    char *path = rn_path_join(folder, name);
+    const bool there = path && rn_path_exists(path);
+    rn_free(path);
+    return there;
+}
+
 bool rn_folder_exists(const char *path)
 {
     struct stat info;

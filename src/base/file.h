@@ -27,6 +27,7 @@ rn_status rn_file_write(const char *path, const void *data, size_t bytes); /* th
 
 rn_status rn_folder_make(const char *path);          /* with parents; an existing folder is fine */
 bool rn_path_exists(const char *path);
+bool rn_path_exists_in(const char *folder, const char *name); /* false, too, when out of memory */
 bool rn_folder_exists(const char *path);
 char *rn_path_join(const char *folder, const char *name); /* rn_alloc'ed; NULL when out of memory */
 

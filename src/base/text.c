@@ -183,6 +183,15 @@ static int edit_distance(const char *a, const char *b)
 }
 
 /* Near enough: at most one edit in three letters of the word, and always one. */
+bool rn_listed(const char *list, const char *word)
+{
+    for (size_t length; *list; list += length + (list[length] == ' ')) {
+        length = strcspn(list, " ");
+        if (length == strlen(word) && !memcmp(list, word, length)) return true;
+    }
+    return false;
+}
+
 const char *rn_nearest(const char *word, const char *const *candidates, size_t count)
 {
     const char *nearest = NULL;

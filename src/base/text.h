@@ -30,6 +30,7 @@ bool rn_parse_double(double *x, const char *s);
 bool rn_parse_int(int64_t *x, const char *s);   /* decimal, optional minus */
 bool rn_parse_hash(uint64_t *x, const char *s); /* 1 to 16 hex digits */
 
+bool rn_listed(const char *list, const char *word); /* whether it is one of words separated by spaces */
 /* The candidate nearest to `word` by edit distance, if near enough for a misspelling, else NULL. */
 const char *rn_nearest(const char *word, const char *const *candidates, size_t count);
 /* Bytes for people: printable ASCII and valid UTF-8 stay, the rest becomes \xNN; cut at `max`. */

@@ -92,16 +92,6 @@ done:
     return status;
 }
 
-/* Whether `word` stands in a list of words separated by spaces. */
-static bool listed(const char *list, const char *word)
-{
-    for (size_t length; *list; list += length + (list[length] == ' ')) {
-        length = strcspn(list, " ");
-        if (length == strlen(word) && !memcmp(list, word, length)) return true;
-    }
-    return false;
-}
-
 /* The first of the tables of backend `name`, which end with NULL, that has the numerics. */
 static rn_status choose(const struct rn_ops **ops, const struct rn_ops *const *table, const char *name,
                         const char *numerics)
@@ -109,7 +99,7 @@ static rn_status choose(const struct rn_ops **ops, const struct rn_ops *const *t
     struct rn_text all = { 0 };
     char shown[64], backend[256];
     for (; *table; table++) {
-        if (!numerics || !*numerics || listed((*table)->numerics, numerics)) {
+        if (!numerics || !*numerics || rn_listed((*table)->numerics, numerics)) {
             *ops = *table;
             rn_text_free(&all);
             return RN_OK;
@@ -130,7 +120,7 @@ static rn_status choose_cuda(const struct rn_ops **ops, const char *numerics)
 {
     const char *libraries;
     const struct rn_ops *const cuda[] = { &rn_ops_cuda, rn_cuda_fast(&libraries), NULL };
-    if (!cuda[1] && numerics && listed("fast fast-fp16 fast-bf16", numerics))
+    if (!cuda[1] && numerics && rn_listed("fast fast-fp16 fast-bf16", numerics))
         return rn_fail(RN_EFAIL, "backend cuda: --numerics %s needs cuDNN 9 and cuBLAS, which this build did not find: "
                        "install them, or say where they are, and build anew: make CUDA=1 CUDNN_ROOT=FOLDER", numerics);
     return choose(ops, cuda, "cuda", numerics);

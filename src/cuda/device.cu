@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "base/mem.h"
+#include "base/text.h"
 }
 
 #include <stdio.h>
@@ -47,21 +48,11 @@ static rn_status find_device(void)
     return rn_fail(RN_EFAIL, "backend cuda: the device cannot be used: %s", cudaGetErrorString(error));
 }
 
-/* Whether `word` stands in a list of words separated by spaces. */
-static bool listed(const char *list, const char *word)
-{
-    for (size_t length; *list; list += length + (list[length] == ' ')) {
-        length = strcspn(list, " ");
-        if (length == strlen(word) && !memcmp(list, word, length)) return true;
-    }
-    return false;
-}
-
 static rn_status check_options(const struct rn_device_options *options, const struct rn_ops *table)
 {
     const char *numerics = options && options->numerics ? options->numerics : "";
     const char *isa = options && options->isa ? options->isa : "";
-    if (*numerics && !listed(table->numerics, numerics))
+    if (*numerics && !rn_listed(table->numerics, numerics))
         return rn_fail(RN_EUSAGE, "backend cuda does not have the numerics '%s'; it has: %s", numerics,
                        table->numerics);
     if (*isa) return rn_fail(RN_EUSAGE, "instruction set '%s': backend cuda has only the GPU's own", isa);

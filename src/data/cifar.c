@@ -35,14 +35,6 @@ static const double mean[3] = { 0.4914, 0.4822, 0.4465 }, std[3] = { 0.2023, 0.1
 #define FETCH "sh datasets/fetch-cifar10.sh fetches it"
 #define TRAIN_FILES (RN_COUNT(files) - 1)
 
-static bool has_file(const char *folder, const char *name)
-{
-    char *path = rn_path_join(folder, name);
-    bool there = path && rn_path_exists(path);
-    rn_free(path);
-    return there;
-}
-
 /* RN_OK if all six files are there. */
 static rn_status check_files(const char *folder)
 {
@@ -50,17 +42,17 @@ static rn_status check_files(const char *folder)
     struct rn_shown where = rn_shown(folder);
     size_t count = 0;
     for (size_t i = 0; i < RN_COUNT(files); i++)
-        if (!has_file(folder, files[i]))
+        if (!rn_path_exists_in(folder, files[i]))
             rn_text_add(&missing, "%s%s", count++ ? ", " : "", files[i]);
     rn_status status = rn_text_status(&missing);
     if (status != RN_OK || count == 0) goto done;
     status = RN_EINPUT;
     if (count < RN_COUNT(files))
         rn_fail(status, "%s: missing %s; " FETCH, where.text, missing.data);
-    else if (has_file(folder, "train.bin") && has_file(folder, "test.bin"))
+    else if (rn_path_exists_in(folder, "train.bin") && rn_path_exists_in(folder, "test.bin"))
         rn_fail(status, "%s: holds CIFAR-100 (train.bin, test.bin); CIFAR-10 has %s; " FETCH,
                 where.text, missing.data);
-    else if (has_file(folder, "data_batch_1"))
+    else if (rn_path_exists_in(folder, "data_batch_1"))
         rn_fail(status, "%s: holds the Python version of CIFAR-10; the binary version is needed, "
                 "with %s; " FETCH, where.text, missing.data);
     else
@@ -127,7 +119,7 @@ done:
 static char *find_folder(const char *folder)
 {
     char *inner = rn_path_join(folder, "cifar-10-batches-bin");
-    if (inner && !has_file(folder, files[0]) && rn_folder_exists(inner)) return inner;
+    if (inner && !rn_path_exists_in(folder, files[0]) && rn_folder_exists(inner)) return inner;
     rn_free(inner);
     return rn_strdup(folder);
 }

@@ -49,18 +49,10 @@ static char *folder_above(const char *path, int levels)
     return folder;
 }
 
-static bool has_file(const char *folder, const char *name)
-{
-    char *path = rn_path_join(folder, name);
-    bool there = path && rn_path_exists(path);
-    rn_free(path);
-    return there;
-}
-
 static bool holds_run(const char *folder)
 {
-    return has_file(folder, "args.conf") || has_file(folder, "results.csv") ||
-           has_file(folder, "checkpoints");
+    return rn_path_exists_in(folder, "args.conf") || rn_path_exists_in(folder, "results.csv") ||
+           rn_path_exists_in(folder, "checkpoints");
 }
 
 static bool same_folder(const char *a, const char *b)
@@ -90,7 +82,7 @@ static char *folder_of_checkpoint(const char *path)
 {
     for (int levels = 2; levels <= 4; levels++) {
         char *folder = folder_above(path, levels);
-        if (!folder || has_file(folder, "args.conf")) return folder;
+        if (!folder || rn_path_exists_in(folder, "args.conf")) return folder;
         rn_free(folder);
     }
     return folder_above(path, 2);
@@ -103,7 +95,7 @@ static rn_status choose_folder(char **folder, bool *continues, const struct rn_r
     rn_status status = RN_OK;
     *continues = false;
     if (c->output) *folder = rn_strdup(c->output);
-    else if (source && has_file(source, "args.conf")) *folder = rn_strdup(source);
+    else if (source && rn_path_exists_in(source, "args.conf")) *folder = rn_strdup(source);
     else *folder = fresh_folder(c->place ? c->place : c->name);
     if (!*folder || (c->resume && !source)) status = RN_ENOMEM;
     else if (source && same_folder(source, *folder)) *continues = true;

@@ -316,6 +316,15 @@ int opt_reals(const struct opt_set *o, const char *name, double *out, int max)
     return count;
 }
 
+rn_status opt_three(const struct opt_set *o, const char *name, double out[3])
+{
+    double x[4];
+    const int count = opt_reals(o, name, x, 4);
+    if (count != 3) return rn_fail(RN_EUSAGE, "--%s takes three numbers, not %d", name, count);
+    memcpy(out, x, 3 * sizeof *out);
+    return RN_OK;
+}
+
 /* -- all of them ---------------------------------------------------------------------------------- */
 
 static struct rn_value *number_value(enum opt_type type, const char *text)

@@ -68,6 +68,7 @@ int64_t opt_int(const struct opt_set *o, const char *name);
 double opt_real(const struct opt_set *o, const char *name);
 const char *opt_text(const struct opt_set *o, const char *name); /* NULL: unset */
 int opt_reals(const struct opt_set *o, const char *name, double *out, int max); /* how many */
+rn_status opt_three(const struct opt_set *o, const char *name, double out[3]);  /* RN_EUSAGE: so many they are not */
 /* Overrides a value after parsing (an effective value that depends on others). */
 rn_status opt_set_text(struct opt_set *o, const char *name, const char *value);
 

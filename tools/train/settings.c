@@ -303,15 +303,6 @@ static struct rn_schedule schedule_of(const struct opt_set *o)
     return s;
 }
 
-static rn_status read_three(const struct opt_set *o, const char *name, double out[3])
-{
-    double x[4];
-    int count = opt_reals(o, name, x, 4);
-    if (count != 3) return rn_fail(RN_EUSAGE, "--%s takes three numbers, not %d", name, count);
-    memcpy(out, x, 3 * sizeof *out);
-    return RN_OK;
-}
-
 rn_status tool_train_adopt_shapes(struct opt_set *o, const struct rn_checkpoint *file)
 {
     const char *name = opt_text(o, "stem");
@@ -421,7 +412,7 @@ rn_status tool_train_config(struct rn_train_config *c, const struct opt_set *o,
         .numerics = opt_text(o, "numerics"),
     };
     if ((st = check_names(o))) return st;
-    if ((st = read_three(o, "mean", c->mean)) || (st = read_three(o, "std", c->std))) return st;
+    if ((st = opt_three(o, "mean", c->mean)) || (st = opt_three(o, "std", c->std))) return st;
     if ((st = rn_augment_parse(&c->augment, opt_text(o, "augment")))) return st;
     if ((st = rn_progressive_parse(&c->progressive, opt_text(o, "progressive-sizes")))) return st;
     return choose_arch(&c->arch, o, file);
