@@ -2,6 +2,7 @@
  * fast_table.cu - the op table of the numerics `fast`, and the device with its libraries.
  */
 #include "cuda/fast.h"
+#include "cuda/table.h"
 
 extern "C" {
 #include "base/mem.h"
@@ -83,14 +84,9 @@ void rn_fast_close(void *dev)
 
 static constexpr struct rn_ops make_table()
 {
-    struct rn_ops table = {};
-    table.version = RN_BACKEND_VERSION;
-    table.struct_bytes = sizeof(struct rn_ops);
-    table.name = "cuda";
+    struct rn_ops table = rn_cuda_table();
     table.numerics = "fast fast-fp16 fast-bf16";
-#define FILL(slot) table.slot = rn_cuda_##slot;
-    RN_SLOTS(FILL)
-#undef FILL
+    table.exact = 0;
 #define FILL(slot) table.slot = rn_fast_##slot;
     RN_FAST_SLOTS(FILL)
 #undef FILL

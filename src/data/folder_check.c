@@ -16,13 +16,6 @@
 
 /* -- names beside the parts -------------------------------------------------------------------- */
 
-static bool is_one_of(const char *name, const char *const *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(name, words[i])) return true;
-    return false;
-}
-
 /* "train" for Train, TRAINING and training_set; NULL for what looks like no part. */
 static const char *part_meant(const char *name)
 {
@@ -48,13 +41,12 @@ static rn_status fail_misnamed(const char *root, const char *name, const char *p
 
 rn_status rn_folder_beside(struct rn_text *notes, const char *root)
 {
-    static const char *const part[] = { "train", "val", "valid", "validation", "test" };
     struct rn_names names;
     rn_status status = rn_names_read(&names, root);
     size_t count = 0;
     for (size_t i = 0; i < names.count && !status; i++) {
         const char *name = names.name[i], *meant = part_meant(name);
-        if (is_one_of(name, part, RN_COUNT(part))) continue;
+        if (rn_listed("train val valid validation test", name)) continue;
         char *path = rn_path_join(root, name);
         const bool is_folder = path && rn_folder_exists(path);
         rn_free(path);
