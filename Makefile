@@ -178,7 +178,7 @@ experiments: all ## the profiling study, exp1 to exp5; DATA= EXPERIMENTS="exp1 e
 
 # Where there is a C++ compiler, and programs of this machine are built, tests/cuda.sh has something to judge.
 EMULATED_TEST = $(if $(filter release debug,$(BUILD)),$(if $(shell command -v $(CXX)),$(EMULATED)/libcuda_emulated.so \
-    $(EMULATED)/train $(EMULATED)/conform))
+    $(EMULATED)/train $(EMULATED)/conform $(EMULATED)/strict))
 
 test: all tests $(EMULATED_TEST) ## the tests: under three minutes, no network, no Python
 	@sh tests/run.sh $(BUILDDIR) $(RUN)
@@ -216,10 +216,10 @@ fuzz-image: ## reads damaged pictures under the sanitizers for FUZZ_SECONDS=60
 EMULATED_OBJ := $(patsubst src/cuda/%.cu,$(EMULATED)/%.o,$(CUDA_SOURCES)) \
     $(patsubst tests/cuda_emulated/%.cpp,$(EMULATED)/emulated/%.o,$(wildcard tests/cuda_emulated/*.cpp))
 EMULATED_CXX = $(CXX) -O2 -std=c++17 -ffp-contract=off $(shell $(CXX) -march=native -E -x c++ /dev/null >/dev/null 2>&1 && \
-    echo -march=native) -fPIC $(WARN) -Wno-unknown-pragmas -Wno-maybe-uninitialized -Itests/cuda_emulated \
-    -DRN_CUDA_NOMINAL=1 -DRN_HAVE_CUDNN -DRN_FAST_WORKSPACE=65536u -DRN_FAST_BLAS_BYTES=4096u $(INCLUDES)
+    echo -march=native) -fPIC $(WARN) -Wno-unknown-pragmas -Wno-unknown-warning-option -Wno-maybe-uninitialized \
+    -Itests/cuda_emulated -DRN_CUDA_NOMINAL=1 -DRN_HAVE_CUDNN -DRN_FAST_WORKSPACE=65536u -DRN_FAST_BLAS_BYTES=4096u $(INCLUDES)
 
-cuda-emulated: $(EMULATED)/libcuda_emulated.so $(EMULATED)/train $(EMULATED)/conform ## the backend cuda on an emulated device
+cuda-emulated: $(EMULATED)/libcuda_emulated.so $(EMULATED)/train $(EMULATED)/conform $(EMULATED)/strict ## the backend cuda on an emulated device
 
 $(EMULATED)/emulated/%.o: tests/cuda_emulated/%.cpp $(BUILDDIR)/flags
 	@mkdir -p $(@D)
@@ -236,6 +236,14 @@ $(EMULATED)/backend.o: src/conform/backend.c $(BUILDDIR)/flags
 $(EMULATED)/libcuda_emulated.so: tests/cuda_emulated/plugin.c $(EMULATED_OBJ) \
     $(patsubst %.c,$(BUILDDIR)/pic/%.o,$(filter src/base/%,$(SOURCES)))
 	$(LINK) -fPIC -shared -o $@ $^ $(LIBS) -lstdc++ -lpthread
+
+# What the emulated device itself must find.
+$(EMULATED)/strict.o: tests/cuda_strict.cpp $(BUILDDIR)/flags
+	@mkdir -p $(@D)
+	$(EMULATED_CXX) -MMD -MP -c -o $@ $<
+
+$(EMULATED)/strict: $(EMULATED)/strict.o $(EMULATED)/backend.o $(EMULATED_OBJ) $(LIB)
+	$(LINK) -o $@ $^ $(LIBS) -lstdc++ -lpthread
 
 $(EMULATED)/train $(EMULATED)/conform: $(EMULATED)/%: $(OBJ)/tools/%.o $(EMULATED)/backend.o $(EMULATED_OBJ) $(TOOLS) $(LIB)
 	$(LINK) -o $@ $^ $(LIBS) -lstdc++ -lpthread
@@ -310,6 +318,6 @@ FORCE:
     install clean help FORCE $(PROGRAMS)
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(CUDA_SOURCES:%.cu=$(OBJ)/%.d) $(EMULATED_OBJ:.o=.d) $(EMULATED)/backend.d
+-include $(CUDA_SOURCES:%.cu=$(OBJ)/%.d) $(EMULATED_OBJ:.o=.d) $(EMULATED)/backend.d $(EMULATED)/strict.d
 -include $(SOURCES:%.c=$(OBJ)/%.d) $(PARTS:%.c=$(OBJ)/%.d) $(PROGRAMS:%=$(OBJ)/tools/%.d) $(BENCHES:%=$(OBJ)/benchmarks/%.d) \
     $(TESTS:$(BUILDDIR)/%=$(OBJ)/%.d) $(PIC:.o=.d)

@@ -28,7 +28,7 @@ static const struct opt rows[] = {
 
 #define COLD ((size_t)96 << 20) /* bytes: more than a cache holds */
 #define MAX_CHANNELS 2048
-#define PIECES 14               /* of memory */
+#define PIECES 15               /* of memory */
 
 /* What a call works on: tensors as large as the largest of the net, or its parameters. */
 struct bench {
@@ -41,6 +41,7 @@ struct bench {
     int32_t *labels;
     void *workspace;
     char *cold, *source;
+    struct rn_image_move *move;
     void *memory[PIECES];
     struct rn_bn_shape bn;
     struct rn_pool_shape pool;
@@ -103,7 +104,7 @@ static void loss(struct bench *b)
     b->d.ops->softmax_cross_entropy(b->d.dev, b->saved, b->h, b->x, b->labels, &b->loss);
 }
 
-static void finite(struct bench *b) { (void)b->d.ops->finite(b->d.dev, b->x, b->count); }
+static void finite(struct bench *b) { b->d.ops->finite(b->d.dev, b->labels, b->x, b->count); }
 static void accumulate(struct bench *b) { b->d.ops->accumulate(b->d.dev, b->y, b->x, b->count); }
 static void relu(struct bench *b) { b->d.ops->relu_forward(b->d.dev, b->y, b->x, b->count); }
 
@@ -119,10 +120,11 @@ static void adamw(struct bench *b)
     b->d.ops->adamw_update(b->d.dev, b->x, b->y, b->h, b->g, b->count, &hp);
 }
 
-static void tensor_set(struct bench *b)
+static void images(struct bench *b)
 {
-    const struct rn_pool_shape *s = &b->pool;
-    b->d.ops->tensor_set(b->d.dev, b->y, b->x, s->N, s->C, s->H, s->W);
+    const struct rn_pool_shape *p = &b->pool;
+    const struct rn_image_shape s = { p->N, p->C, p->H, p->W, 0, { 0 }, { 1, 1, 1 } };
+    b->d.ops->images_forward(b->d.dev, b->y, b->index, b->move, &s);
 }
 
 static void copy_range(void *arg, int64_t begin, int64_t end, int worker)
@@ -226,7 +228,7 @@ static rn_status allocate(struct bench *b, const struct rn_graph *g, int batch)
     const size_t saved = RN_MAX(2 * MAX_CHANNELS, (size_t)batch) * sizeof(double);
     const size_t bytes[PIECES] = { tensor, tensor, tensor, tensor, vector, vector, vector, vector,
                                    saved, largest, (size_t)batch * sizeof(int32_t), workspace, COLD,
-                                   COLD };
+                                   COLD, (size_t)batch * sizeof *b->move };
     rn_status status = RN_OK;
     for (int i = 0; i < PIECES && !status; i++)
         status = b->d.ops->alloc(b->d.dev, &b->memory[i], bytes[i]);
@@ -235,6 +237,7 @@ static rn_status allocate(struct bench *b, const struct rn_graph *g, int batch)
     for (int i = 0; i < 4; i++) b->scale[i] = b->memory[4 + i];
     b->saved = b->memory[8], b->index = b->memory[9], b->labels = b->memory[10];
     b->workspace = b->memory[11], b->cold = b->memory[12], b->source = b->memory[13];
+    b->move = b->memory[14];
     b->element = (double)b->d.ops->tensor_bytes(b->d.dev, batch, MAX_CHANNELS, 1, 1) / batch / MAX_CHANNELS;
     struct rn_random r = rn_random(42, RN_RANDOM_TEST, 0, 0);
     for (size_t k = 0; k < largest; k++) { /* with nothing in the lower halves: bf16 tensors as well */
@@ -264,7 +267,7 @@ static void measure_node(struct bench *b, const struct rn_graph *g, int i, int b
     switch (n->kind) {
     case RN_NODE_INPUT:
         b->pool = (struct rn_pool_shape){ .N = batch, .C = n->C, .H = n->H, .W = n->W };
-        measure(b, "images to the layout", tensor_set, (4 + b->element) * batch * (double)elements(n), 1);
+        measure(b, "bytes to images", images, (1 + b->element) * batch * (double)elements(n), 1);
         break;
     case RN_NODE_BN:
         for (int k = 0; k < i; k++)

@@ -54,10 +54,16 @@ struct bench {
 static void load_batch(struct bench *b, int64_t number)
 {
     const struct rn_dataset *s = b->set;
+    const struct rn_image_move none = { 0 };
+    struct rn_image_shape shape = { 1, s->channels, s->height, s->width, 0, { 0 }, { 0 } };
+    for (int c = 0; c < shape.C; c++) {
+        shape.mean[c] = (float)s->mean[c];
+        shape.std[c] = (float)s->std[c];
+    }
     for (int i = 0; i < b->batch; i++) {
         int64_t k = (number * b->batch + i) % s->train.count;
-        rn_normalise(b->images + (size_t)i * b->pixels, s->train.pixels + (size_t)k * b->pixels, s->channels,
-                     s->height, s->width, s->mean, s->std);
+        const uint8_t *picture = s->train.pixels + (size_t)k * b->pixels;
+        rn_ops_ref.images_forward(NULL, b->images + (size_t)i * b->pixels, picture, &none, &shape);
         b->labels[i] = s->train.labels[k];
     }
 }

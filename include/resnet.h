@@ -213,13 +213,18 @@ uint64_t rn_net_hash(struct rn_net *net);
  * statistics, activations kept for backward, running statistics not yet touched; 1 <= n <= batch.
  * Otherwise: running statistics; 1 <= n <= eval_batch. */
 void rn_net_forward(struct rn_net *net, const float *images, int n, bool training);
+/* The same of images that come as bytes: a quarter of what there is to bring to a device, where they are then moved
+ * and normalised (A29).  pixels: host, [n][3][H][W], H and W those of the net's images, n is shape.N. */
+struct rn_images { const uint8_t *pixels; const struct rn_image_move *move; struct rn_image_shape shape; };
+void rn_net_forward_images(struct rn_net *net, const struct rn_images *images, bool training);
 /* logits[n][classes] of images[n]: rn_net_forward with running statistics and rn_net_logits in one
  * call.  An image's logits are the same in any batch.  Separate nets may infer at once, each from a
  * thread of its own, on one device or on several. */
 void rn_net_infer(struct rn_net *net, const float *images, int n, float *logits);
-/* Loss of the last forward pass; host loss[n] per image.  total: divisor of the gradient (A23), 0: no
- * gradient (evaluation). */
+/* Loss of the last forward pass; host loss[n] per image, or NULL: rn_net_losses has them later, and nothing is waited
+ * for.  total: divisor of the gradient (A23), 0: no gradient (evaluation). */
 void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int total, double smoothing);
+void rn_net_losses(struct rn_net *net, double *loss);
 void rn_net_logits(struct rn_net *net, float *host); /* [n][classes] of the last forward pass */
 /* Device, [n][classes]: what rn_net_loss left for rn_net_backward.  Times a number, all gradients are: that is
  * how a loss is scaled. */
@@ -232,7 +237,7 @@ bool rn_net_gradients_finite(struct rn_net *net);
 void rn_net_commit_statistics(struct rn_net *net);
 /* After a not-finite step: runs the forward pass of the batch again and names the first layer whose
  * output, or else the parameter whose gradient, is not finite; the net owns the text.  NULL if all
- * are finite. */
+ * are finite.  images: of the step, or NULL where they came as bytes. */
 const char *rn_net_find_not_finite(struct rn_net *net, const float *images, int n);
 
 /* -- files ------------------------------------------------------------------------------------- */

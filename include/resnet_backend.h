@@ -35,7 +35,7 @@
 extern "C" {
 #endif
 
-#define RN_BACKEND_VERSION 3 /* changes whenever struct rn_ops or a shape struct changes */
+#define RN_BACKEND_VERSION 4 /* changes whenever struct rn_ops or a shape struct changes */
 
 /* What can go wrong.  The tools turn these into exit statuses (given in brackets). */
 typedef enum {
@@ -77,6 +77,16 @@ struct rn_pool_shape { int N, C, H, W, R, S, P, Q, stride, pad; };
 /* Bilinear resize with half-pixel centres (align_corners = false): [N][C][H][W] -> [N][C][P][Q]. */
 struct rn_resize_shape { int N, C, H, W, P, Q; };
 
+/* What is done to a picture of bytes on its way into a batch (A29): it is seen from (top, left) on, which may lie
+ * outside, RN_IMAGE_FAR at most; 1: mirrored, left for right; and of the result a part is erased, none where it is
+ * empty. */
+#define RN_IMAGE_FAR 8192
+struct rn_image_move { int32_t top, left, mirror, erase_top, erase_left, erase_height, erase_width; };
+
+/* Pictures [N][C][H][W] of bytes, C <= 3, that become images of the same size.  What is seen beside a picture is black
+ * or, where reflect is 1, the picture reflected at its outermost pixels. */
+struct rn_image_shape { int N, C, H, W, reflect; float mean[3], std[3]; };
+
 /* Softmax cross-entropy over K classes.  `total` is the divisor of the mean (the whole step's
  * image count; N unless gradients are accumulated over several parts). */
 struct rn_loss_shape { int N, K, total; double smoothing; };
@@ -117,6 +127,9 @@ struct rn_ops {
     size_t (*tensor_bytes)(void *dev, int N, int C, int H, int W);
     void (*tensor_set)(void *dev, void *dst, const float *nchw, int N, int C, int H, int W);
     void (*tensor_get)(void *dev, float *nchw, const void *src, int N, int C, int H, int W);
+    /* src, move[N]: device.  x = F(((float)u / 255 - mean) / std) of the bytes as moved, 0 where erased (A29). */
+    void (*images_forward)(void *dev, void *dst, const uint8_t *src, const struct rn_image_move *move,
+                           const struct rn_image_shape *s);
 
     /* -- convolution (A13, A14, A15) ---------------------------------------------------------- */
     /* Workspace of the three passes, the larger of all; no pass needs more when N is smaller. */
@@ -211,7 +224,8 @@ struct rn_ops {
     void (*relu_forward)(void *dev, void *dst, const void *src, size_t count);
     void (*relu_backward)(void *dev, void *dsrc, const void *ddst, const void *dst, size_t count);
     void (*add)(void *dev, void *dst, const void *a, const void *b, size_t count);
-    int (*tensor_finite)(void *dev, const void *src, size_t count); /* 1: no element is Inf or NaN (A7) */
+    /* *all, device: 1 if no element is Inf or NaN, else 0 (A7). */
+    void (*tensor_finite)(void *dev, int32_t *all, const void *src, size_t count);
 
     /* -- pooling (A19, A20) ------------------------------------------------------------------- */
     /* index[N*P*Q*C], in the layout of dst: which tap (r*S + s) was taken; R*S <= 255. */
@@ -239,7 +253,7 @@ struct rn_ops {
 
     /* -- parameters: flat arrays of count floats ------------------------------------------------ */
     void (*accumulate)(void *dev, float *dst, const float *src, size_t count); /* F(dst+src), A25 */
-    int (*finite)(void *dev, const float *src, size_t count);
+    void (*finite)(void *dev, int32_t *all, const float *src, size_t count); /* as tensor_finite */
     void (*sgd_update)(void *dev, float *weights, float *velocity, const float *gradient,
                        size_t count, const struct rn_sgd *hp);                            /* A26 */
     void (*adamw_update)(void *dev, float *weights, float *first, float *second,

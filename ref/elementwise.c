@@ -43,15 +43,15 @@ void rn_ref_accumulate(void *dev, float *dst, const float *src, size_t count)
 }
 
 /* A7. */
-int rn_ref_finite(void *dev, const float *src, size_t count)
+void rn_ref_finite(void *dev, int32_t *all, const float *src, size_t count)
 {
     (void)dev;
+    *all = 1;
     for (size_t i = 0; i < count; i++)
-        if (!rn_finite(src[i])) return 0;
-    return 1;
+        if (!rn_finite(src[i])) *all = 0;
 }
 
-int rn_ref_tensor_finite(void *dev, const void *src, size_t count)
+void rn_ref_tensor_finite(void *dev, int32_t *all, const void *src, size_t count)
 {
-    return rn_ref_finite(dev, src, count);
+    rn_ref_finite(dev, all, src, count);
 }

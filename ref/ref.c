@@ -31,6 +31,7 @@ const struct rn_ops rn_ops_ref = {
     .tensor_bytes = rn_ref_tensor_bytes,
     .tensor_set = rn_ref_tensor_set,
     .tensor_get = rn_ref_tensor_get,
+    .images_forward = rn_ref_images_forward,
 
     .conv2d_workspace = rn_ref_conv2d_workspace,
     .conv2d_packed_bytes = rn_ref_conv2d_packed_bytes,

@@ -40,6 +40,10 @@ size_t rn_ref_tensor_bytes(void *dev, int N, int C, int H, int W);
 void rn_ref_tensor_set(void *dev, void *dst, const float *nchw, int N, int C, int H, int W);
 void rn_ref_tensor_get(void *dev, float *nchw, const void *src, int N, int C, int H, int W);
 
+/* images.c */
+void rn_ref_images_forward(void *dev, void *dst, const uint8_t *src, const struct rn_image_move *move,
+                           const struct rn_image_shape *s);
+
 /* conv.c */
 /* A13, A31: one output before anything is added to it or it is stored. */
 float rn_ref_output(const void *dev, const float *src, const float *weights,
@@ -113,8 +117,8 @@ void rn_ref_relu_forward(void *dev, void *dst, const void *src, size_t count);
 void rn_ref_relu_backward(void *dev, void *dsrc, const void *ddst, const void *dst, size_t count);
 void rn_ref_add(void *dev, void *dst, const void *a, const void *b, size_t count);
 void rn_ref_accumulate(void *dev, float *dst, const float *src, size_t count);
-int rn_ref_tensor_finite(void *dev, const void *src, size_t count);
-int rn_ref_finite(void *dev, const float *src, size_t count);
+void rn_ref_tensor_finite(void *dev, int32_t *all, const void *src, size_t count);
+void rn_ref_finite(void *dev, int32_t *all, const float *src, size_t count);
 
 /* pool.c */
 void rn_ref_maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src,

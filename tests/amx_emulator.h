@@ -5,7 +5,8 @@
  * 0F38, with its operands out of the interrupted thread's registers), does what the manual's pseudo-code says
  * to tiles of that thread, and goes on behind it.  What real hardware refuses (#UD, #GP) ends the program: a
  * tile that the configuration lacks, sizes that do not fit, one tile twice in a product, a reserved byte set.
- * On a CPU that has the instructions nothing is installed and they run there.
+ * On a CPU that has the instructions nothing is installed and they run there; where it has them and the library may
+ * not use them, nothing is tested, for then some would run there and some in the handler.
  *
  * Written after: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, LDTILECFG, TILELOADD,
  * TILERELEASE, TILESTORED, TILEZERO, TDPBF16PS, and chapter 2.3 for the encoding.
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #if RN_AMX && defined(__linux__)
+#include <cpuid.h>
 #include <immintrin.h>
 #include <signal.h>
 #include <ucontext.h>
@@ -221,13 +223,22 @@ static void amx_handler(int sig, siginfo_t *info, void *context)
 
 /* -- use -------------------------------------------------------------------------------------------- */
 
+/* The CPU has tiles (leaf 7, EDX bit 24), and the system has turned them on (XCR0 bits 17 and 18). */
+static inline bool amx_is_there(void)
+{
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 24 & 1)) return false;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & 0x60000u) == 0x60000u;
+}
+
 /* "hardware", "emulated", or NULL: not here, for what surrounds the tiles is AVX-512 with BF16. */
 static inline const char *amx_start(void)
 {
     if (!rn_amx_absence()) return "hardware";
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512vl") ||
         !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512bf16"))
+        !__builtin_cpu_supports("avx512bf16") || amx_is_there())
         return NULL;
     struct sigaction action = { .sa_flags = SA_SIGINFO | SA_NODEFER, .sa_sigaction = amx_handler };
     sigemptyset(&action.sa_mask);

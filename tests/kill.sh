@@ -40,6 +40,7 @@ span=$(awk -v s="$span" 'BEGIN { print s / 1000 }')
 
 died=0 resume=()
 for ((k = 0; k < kills; k++)); do
+    end_if_late
     die_once || break
     died=$((died + 1))
     resume=(--resume "$(checkpoint)")

@@ -5,9 +5,10 @@ export LC_ALL=C OMP_WAIT_POLICY=passive # threads that wait leave the CPUs to ot
 unset OMP_NUM_THREADS RESNET_ISA RESNET_CONV
 passed=0 failed=0 skipped=0
 BIN=${1:-.}
-# Runs leave checkpoints of 90 MB, and writing them safely waits for the disk: in memory where there is 2 GB of it.
+# Runs leave checkpoints of 90 MB, and writing them safely waits for the disk: in memory where 8 GB of it are free, of
+# which each of the scripts that run side by side takes 1 GB at most.
 memory=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
-if [ -z "${TMPDIR:-}" ] && [ "${memory:-0}" -gt 2000000 ] && [ -w /dev/shm ]; then TMPDIR=/dev/shm; fi
+if [ -z "${TMPDIR:-}" ] && [ "${memory:-0}" -gt 8000000 ] && [ -w /dev/shm ]; then TMPDIR=/dev/shm; fi
 T=$(mktemp -d "${TMPDIR:-/tmp}/resnet.XXXXXX") || exit 1
 trap 'rm -rf "$T"' EXIT
 trap 'exit 130' INT TERM
@@ -20,17 +21,37 @@ finish() {
     [ "$failed" = 0 ] && [ "$passed" != 0 ]
 }
 
-# within SECONDS COMMAND...: ends a command that hangs, where the system has `timeout`.
+# TEST_UNTIL, in seconds since the epoch, is when a script has to be done; unset, it has all the time there is.
+# end_if_late: then it ends: what has been checked counts, the rest is skipped.
+end_if_late() {
+    [ -n "${TEST_UNTIL:-}" ] && [ "$(date +%s)" -ge "$TEST_UNTIL" ] || return 0
+    skip "the rest: no time left"
+    finish
+    [ "$failed" = 0 ]
+    exit
+}
+
+# within SECONDS COMMAND...: ends a command that hangs or outlives TEST_UNTIL, where the system has `timeout`.
 if command -v timeout >/dev/null; then
-    within() { limit=$1; shift; timeout "$limit" "$@" </dev/null; }
+    within() {
+        limit=$1; shift
+        if [ -n "${TEST_UNTIL:-}" ]; then
+            rest=$((TEST_UNTIL - $(date +%s)))
+            [ "$rest" -gt 0 ] || rest=1
+            [ "$limit" -le $rest ] || limit=$rest
+        fi
+        timeout -k 5 "$limit" "$@" </dev/null
+    }
 else
     within() { shift; "$@" </dev/null; }
 fi
 
 # run COMMAND...: stdout in $T/out, stderr in $T/err, exit status in $status.
 run() {
+    end_if_late
     status=0
     within "${LIMIT:-60}" "$@" >"$T/out" 2>"$T/err" || status=$?
+    case $status in 124 | 137 | 143) end_if_late ;; esac # ended from outside
 }
 why() { tail -n 1 "$T/err" | cut -c1-200; }
 

@@ -489,7 +489,7 @@ int main(int argc, char **argv)
 {
     how = amx_start();
     const char *absence = rn_amx_absence();
-    if (!how) printf("tile unit: skipped: %s, nor AVX-512 with BF16 to test the rest with\n", absence);
+    if (!how) printf("skip the tile unit: %s, and it cannot be emulated here\n", absence);
     else if (absence) printf("tile unit: %s (%s)\n", how, absence);
     else printf("tile unit: %s\n", how);
     const struct rn_test_row rows[] = {

@@ -3,6 +3,7 @@
  * and what a list of them makes of a picture, put together here from the single operations.
  */
 #include "tests/test_picture.h"
+#include "tests/test_images.h"
 
 #include "base/mem.h"
 #include "data/augment.h"
@@ -318,19 +319,23 @@ static void test_before_the_cut(void)
 static void test_erasing(void)
 {
     const struct rn_augment a = list("erase:0.5"), none = list("flip");
+    const struct rn_image_shape shape = { 1, 3, 20, 30, 0, { 0 }, { 1, 1, 1 } };
+    uint8_t picture[3 * 20 * 30];
     float image[3 * 20 * 30];
+    memset(picture, 255, sizeof picture);
     for (uint32_t i = 0; i < 200; i++) {
         const struct rn_augment_key key = { 1, 0, i };
         const struct rn_region r = rn_draw_erasure(&a, &key, 30, 20);
+        struct rn_image_move move = { 0 };
         int wrong = 0;
-        for (int k = 0; k < 3 * 20 * 30; k++) image[k] = (float)(k + 1);
-        rn_augment_erase(image, 3, 20, 30, &none, 1, 0, i);
-        for (int k = 0; k < 3 * 20 * 30; k++) wrong += image[k] != (float)(k + 1);
-        rn_augment_erase(image, 3, 20, 30, &a, 1, 0, i);
+        rn_augment_erase(&move, 20, 30, &none, 1, 0, i);
+        CHECK(move.erase_height == 0 && move.erase_width == 0);
+        rn_augment_erase(&move, 20, 30, &a, 1, 0, i);
+        images_floats(image, &(struct rn_images){ picture, &move, shape });
         for (int k = 0; k < 3 * 20 * 30; k++) {
             const int x = k % 30, y = k / 30 % 20;
             const bool in = x >= r.left && x < r.left + r.width && y >= r.top && y < r.top + r.height;
-            wrong += image[k] != (in ? 0.0f : (float)(k + 1));
+            wrong += image[k] != (in ? 0.0f : 1.0f);
         }
         CHECK(wrong == 0);
     }
@@ -356,8 +361,12 @@ static uint32_t epoch_crc(const struct rn_augment *a, int workers)
     CHECK_OK(rn_loader_create(&l, &c));
     if (!l) return 0;
     CHECK_OK(rn_loader_begin(l, 2, 0));
-    while (rn_loader_next(l, &b) == RN_OK && b.n)
-        crc = (uint32_t)crc32(crc, (const void *)b.images, (uInt)((size_t)b.n * BYTES * sizeof *b.images));
+    while (rn_loader_next(l, &b) == RN_OK && b.n) {
+        size_t count;
+        float *floats = images_alloc(&count, &b.images);
+        crc = (uint32_t)crc32(crc, (const void *)floats, (uInt)(count * sizeof *floats));
+        rn_free(floats);
+    }
     rn_loader_free(l);
     return crc;
 }

@@ -214,7 +214,7 @@ static void test_refusals(void)
 static size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* The parts add up to the arena, on a backend whose packed weights give the weights back and on one that keeps
- * both; batch norm's statistics, losses, labels and logits are the small change. */
+ * both; batch norm's statistics, losses, labels, logits and the images' bytes are the small change. */
 static void check_memory(const char *name, int size, int batch, const struct rn_ops *ops)
 {
     const struct rn_device_options o = { .threads = 1 };
@@ -236,7 +236,9 @@ static void check_memory(const char *name, int size, int batch, const struct rn_
         if ((t.op[i].kind == RN_OP_CONV || t.op[i].kind == RN_OP_LINEAR) &&
             !ops->conv2d_unpack(dev, NULL, NULL, &t.op[i].conv))
             kept += 4 * (size_t)(t.op[i].parameters - (t.op[i].kind == RN_OP_LINEAR ? t.op[i].C : 0));
-    const size_t small = padded(8 * (size_t)batch) + padded(4 * (size_t)batch) + padded(4000 * (size_t)batch);
+    const size_t pixels = padded((size_t)batch * 3 * (size_t)size * (size_t)size);
+    const size_t small = padded(8 * (size_t)batch) + padded(4 * (size_t)batch) + padded(4000 * (size_t)batch) +
+                         padded(4) + pixels + padded((size_t)batch * sizeof(struct rn_image_move));
     const size_t inference = padded(kept) + padded(m.buffers) + m.packed + padded(RN_MAX(m.inference.block, most)) +
                              small;
     const size_t training = 2 * padded(m.weights) + padded(m.buffers) + m.statistics +

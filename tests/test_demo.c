@@ -5,6 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "tests/test.h"
+#include "tests/test_images.h"
 
 #include "base/mem.h"
 #include "data/sets.h"
@@ -88,7 +89,7 @@ static struct samples samples_of(const struct rn_dataset *set, const struct rn_s
     struct samples s = { rn_alloc_array((size_t)split->count, PIXELS * sizeof(float)),
                          split->labels, split->count };
     for (int64_t i = 0; s.x && i < s.count; i++)
-        rn_normalise(s.x + i * PIXELS, split->pixels + i * PIXELS, 3, 32, 32, set->mean, set->std);
+        normalised(s.x + i * PIXELS, split->pixels + i * PIXELS, 3, 32, 32, set->mean, set->std);
     return s;
 }
 

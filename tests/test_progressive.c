@@ -4,6 +4,7 @@
  * planned anew, and a run that stops and goes on across sizes.
  */
 #include "tests/test_net.h"
+#include "tests/test_images.h"
 #include "tests/test_train.h"
 
 #include "base/file.h"
@@ -57,18 +58,21 @@ static void test_loader(void)
             float want[3 * 32 * 32];
             CHECK_OK(rn_loader_begin(l, epoch, 1));
             CHECK_OK(rn_loader_next(l, &b));
-            CHECK(b.n == 8 && b.height == side && b.width == side);
+            size_t count;
+            float *got = images_alloc(&count, &b.images);
+            CHECK(b.n == 8 && b.images.shape.H == side && b.images.shape.W == side);
             for (int i = 0; i < b.n; i++) {
                 const struct rn_box whole = { 0, 0, 32, 32 };
                 void *scratch = rn_alloc(rn_resize_scratch(32, 32, side, side));
                 rn_augment_image(cut, set->train.pixels + (size_t)b.index[i] * sizeof cut, 3, 32, 32, &c.augment, 3,
                                  epoch, b.index[i]);
                 rn_resize(small, side, side, cut, 32, 32, &whole, scratch);
-                rn_normalise(want, small, 3, side, side, c.mean, c.std);
+                normalised(want, small, 3, side, side, c.mean, c.std);
                 const size_t floats = 3 * (size_t)side * (size_t)side;
-                check_bits("image", b.images + (size_t)i * floats, want, floats);
+                check_bits("image", got + (size_t)i * floats, want, floats);
                 rn_free(scratch);
             }
+            rn_free(got);
         }
         rn_loader_free(l);
     }

@@ -4,6 +4,7 @@
  */
 #define _XOPEN_SOURCE 700
 #include "tests/test_folder.h"
+#include "tests/test_images.h"
 #include "tests/test_train.h"
 
 #include "base/hash.h"
@@ -29,7 +30,10 @@ static uint64_t epochs_hash(const struct rn_dataset *set, const struct rn_split 
         for (;;) {
             CHECK_OK(rn_loader_next(l, &b));
             if (!b.n) break;
-            rn_hash_floats(&h, b.images, (size_t)b.n * 3 * SIDE * SIDE);
+            size_t count;
+            float *floats = images_alloc(&count, &b.images);
+            rn_hash_floats(&h, floats, count);
+            rn_free(floats);
             for (int i = 0; i < b.n; i++) rn_hash_u64(&h, (uint64_t)b.labels[i] << 32 | b.index[i]);
         }
     }

@@ -6,6 +6,7 @@
  */
 #include "tests/test_train.h"
 #include "base/available.h"
+#include "base/file.h"
 #include "train/sum.h"
 
 #include <stdlib.h>
@@ -191,6 +192,31 @@ static void set_param(struct rn_net *net, const char *name, size_t split, float 
     }
 }
 
+/* Large features make a gradient of the head that the rate carries beyond all floats.  The verdict on an update comes
+ * with the next step; until then nothing is made of its weights. */
+static void test_update_not_finite(void)
+{
+    struct rn_train_config c = tiny_config();
+    const char *folder = make_folder();
+    char path[256];
+    struct rn_step s;
+    snprintf(path, sizeof path, "%s/damaged.pth", folder);
+    c.schedule = (struct rn_schedule){ .kind = RN_CONSTANT };
+    c.lr = c.head_lr = 3e38;
+    for (int hashed = 0; hashed < 2; hashed++) {
+        c.hash_steps = hashed;
+        c.hash_none = !hashed;
+        struct tiny x = tiny_begin(&c, 1);
+        set_param(rn_trainer_net(x.t), "layer2.0.bn2.bias", 0, 0, 100);
+        rn_status status = rn_trainer_step(x.t, &s);
+        CHECK(status == (hashed ? RN_EFAIL : RN_OK));
+        if (!hashed) CHECK(rn_trainer_save(x.t, path) == RN_EFAIL && !rn_path_exists(path));
+        CHECK_MSG(strstr(rn_error(), "step 1: the update made a weight not finite"), "%s", rn_error());
+        tiny_end(&x);
+    }
+    remove_folder(folder);
+}
+
 /* Tiny features and huge weights of the head: logits are +-53, the losses of labels 1 and 2
  * about 106, but the gradient of the features' bias is 2 * 3.3e38 * 2 / 3. */
 static void test_gradient_not_finite(void)
@@ -342,7 +368,7 @@ static size_t bytes_needed(const struct rn_train_config *c)
 {
     struct tiny x = tiny_begin(c, 1);
     const struct rn_net *net = rn_trainer_net(x.t);
-    const size_t image = TINY_PIXELS * sizeof(float);
+    const size_t image = TINY_PIXELS + sizeof(struct rn_image_move);
     const size_t batches = 3 * 4 * image + 2 * 9 * image; /* two steps ahead; validation has one step */
     size_t arena = 0;
     CHECK_OK(rn_net_arena_bytes(&arena, rn_net_config_of(net), &rn_ops_cpu, x.dev));
@@ -427,7 +453,7 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_resume_adamw),
         RN_TEST_ROW(test_resume_accumulation),
         RN_TEST_ROW(test_resume_before_validation),
-        RN_TEST_ROW(test_not_finite),
+        RN_TEST_ROW(test_not_finite), RN_TEST_ROW(test_update_not_finite),
         RN_TEST_ROW(test_gradient_not_finite),
         RN_TEST_ROW(test_second_part_not_finite),
         RN_TEST_ROW(test_early_stop),

@@ -4,6 +4,7 @@
  * parameters and frozen batch norms, what a checkpoint says of them, and the same bits when resumed.
  */
 #include "tests/test_train.h"
+#include "tests/test_images.h"
 
 #include "base/file.h"
 #include "train/trainer.h"
@@ -220,7 +221,7 @@ static struct pass run_pass(const struct rn_ops *ops, bool frozen, bool again, c
     if (weights) memcpy(rn_net_weights(net), weights, count * sizeof *weights);
     rn_net_touch(net);
     for (int i = 0; i < 4; i++)
-        rn_normalise(images + (size_t)i * TINY_PIXELS, d->train.pixels + (size_t)i * TINY_PIXELS, 3, 32, 32,
+        normalised(images + (size_t)i * TINY_PIXELS, d->train.pixels + (size_t)i * TINY_PIXELS, 3, 32, 32,
                      d->mean, d->std);
     uint64_t before = rn_net_hash(net);
     rn_net_forward(net, images, 4, true);

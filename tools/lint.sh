@@ -8,7 +8,7 @@ for cc in gcc clang; do
     command -v $cc >/dev/null || { echo "$cc: not installed, skipped"; continue; }
     ran=1
     if find src ref tools tests benchmarks -name '*.c' ! -path 'tests/broken/*' | sort |
-        xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 4 $cc -O1 $flags -fsyntax-only; then
+        xargs -P "${JOBS:-$(getconf _NPROCESSORS_ONLN)}" -n 4 $cc -O1 $flags -fsyntax-only; then
         echo "$cc: no warnings"
     else
         bad=1

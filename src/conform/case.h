@@ -24,7 +24,8 @@ enum rn_variant {
     RN_V_TIES = 1 << 10,        /* small integers: equal values meet, all sums are exact */
     RN_V_NAN = 1 << 11,         /* a NaN among the inputs (A7) */
     RN_V_NORMAL = 1 << 12,      /* gradient checks: normally distributed, no zeros */
-    RN_V_SMALL = 1 << 13        /* values near 2^-56, and such whose products are: Q gives +0 (A30) */
+    RN_V_SMALL = 1 << 13,       /* values near 2^-56, and such whose products are: Q gives +0 (A30) */
+    RN_V_REFLECT = 1 << 14      /* pictures are reflected at their edges */
 };
 #define RN_VARIANT_CHARS 128
 /* "bias+in_place"; "plain" for 0. */
@@ -39,8 +40,8 @@ const struct rn_case *rn_cases(size_t *count);
 const char *rn_case_op(enum rn_slot slot);        /* "conv2d", "bn", ... */
 const char *rn_case_direction(enum rn_slot slot); /* "forward", "backward_weights", ... */
 
-/* One argument that is an array.  Labels are RN_I32, pooling taps RN_U8, saved statistics and
- * losses RN_F64, all else RN_F32. */
+/* One argument that is an array.  Labels and moves of pictures are RN_I32, pooling taps and pixels RN_U8, saved
+ * statistics and losses RN_F64, all else RN_F32. */
 struct rn_operand {
     const char *name;    /* as in the slot's declaration; "..._after" for what an update leaves */
     enum rn_dtype dtype;
@@ -106,6 +107,7 @@ struct rn_pool_shape rn_call_pool(const struct rn_call *call);
 struct rn_linear_shape rn_call_linear(const struct rn_call *call);
 struct rn_resize_shape rn_call_resize(const struct rn_call *call);
 struct rn_loss_shape rn_call_loss(const struct rn_call *call);
+struct rn_image_shape rn_call_images(const struct rn_call *call);
 extern const struct rn_adamw rn_case_adamw;
 struct rn_sgd rn_case_sgd(unsigned variant);
 

@@ -81,27 +81,55 @@ static void judge(struct judgement *j, const char *name, enum rn_dtype dtype, co
 
 /* -- one case ---------------------------------------------------------------------------------- */
 
-/* Labels name a class and taps a pixel inside the image: slots rely on it. */
-static rn_status check_indices(const struct rn_call *call, const char *path)
+static rn_status check_labels(const struct rn_operand *o, const struct rn_conv_shape *g, const char *path)
 {
-    const struct rn_conv_shape *g = &call->g;
-    for (int i = 0; i < call->count; i++) {
-        const struct rn_operand *o = &call->item[i];
-        for (size_t e = 0; e < o->count && !o->output; e++) {
-            int32_t label = o->dtype == RN_I32 ? ((const int32_t *)o->host)[e] : 0;
-            int tap = o->dtype == RN_U8 ? ((const uint8_t *)o->host)[e] : 0;
-            int p = (int)(e / (size_t)g->Q % (size_t)g->P), q = (int)(e % (size_t)g->Q);
-            int h = p * g->stride - g->pad + tap / g->S, w = q * g->stride - g->pad + tap % g->S;
-            if (label < 0 || label >= g->K)
-                return rn_fail(RN_EINPUT, "%s: labels[%zu] is %d of %d classes", path, e,
-                               (int)label, g->K);
-            if (o->dtype == RN_U8 &&
-                (tap >= g->R * g->S || h < 0 || h >= g->H || w < 0 || w >= g->W))
-                return rn_fail(RN_EINPUT, "%s: index[%zu] is %d, a tap outside the image", path, e,
-                               tap);
-        }
+    const int32_t *label = o->host;
+    for (size_t i = 0; i < o->count; i++)
+        if (label[i] < 0 || label[i] >= g->K)
+            return rn_fail(RN_EINPUT, "%s: labels[%zu] is %d of %d classes", path, i, (int)label[i], g->K);
+    return RN_OK;
+}
+
+static rn_status check_taps(const struct rn_operand *o, const struct rn_conv_shape *g, const char *path)
+{
+    const uint8_t *tap = o->host;
+    for (size_t i = 0; i < o->count; i++) {
+        const int p = (int)(i / (size_t)g->Q % (size_t)g->P), q = (int)(i % (size_t)g->Q);
+        const int h = p * g->stride - g->pad + tap[i] / g->S, w = q * g->stride - g->pad + tap[i] % g->S;
+        if (tap[i] >= g->R * g->S || h < 0 || h >= g->H || w < 0 || w >= g->W)
+            return rn_fail(RN_EINPUT, "%s: index[%zu] is %d, a tap outside the image", path, i, tap[i]);
     }
     return RN_OK;
+}
+
+static bool is_within(int32_t i, int32_t least, int32_t most) { return i >= least && i <= most; }
+
+static rn_status check_moves(const struct rn_operand *o, const struct rn_conv_shape *g, const char *path)
+{
+    const struct rn_image_move *move = o->host;
+    for (int n = 0; n < g->N; n++) {
+        const struct rn_image_move *m = &move[n];
+        if (!is_within(m->top, -RN_IMAGE_FAR, RN_IMAGE_FAR) || !is_within(m->left, -RN_IMAGE_FAR, RN_IMAGE_FAR) ||
+            !is_within(m->mirror, 0, 1) || !is_within(m->erase_top, 0, g->H) ||
+            !is_within(m->erase_left, 0, g->W) || !is_within(m->erase_height, 0, g->H - m->erase_top) ||
+            !is_within(m->erase_width, 0, g->W - m->erase_left))
+            return rn_fail(RN_EINPUT, "%s: move[%d] leads out of the image", path, n);
+    }
+    return RN_OK;
+}
+
+/* Labels name a class, taps a pixel inside the image, moves a part of it: slots rely on it. */
+static rn_status check_indices(const struct rn_call *call, const char *path)
+{
+    rn_status status = RN_OK;
+    for (int i = 0; !status && i < call->count; i++) {
+        const struct rn_operand *o = &call->item[i];
+        if (o->output) continue;
+        if (!strcmp(o->name, "labels")) status = check_labels(o, &call->g, path);
+        if (!strcmp(o->name, "index")) status = check_taps(o, &call->g, path);
+        if (!strcmp(o->name, "move")) status = check_moves(o, &call->g, path);
+    }
+    return status;
 }
 
 /* Every operand is in the file with its shape; inputs are copied into the call. */

@@ -9,7 +9,7 @@
  * Under bf16 a net has other kinks than in double: where a rounded argument comes to lie on the other
  * side of 0, or another pixel is the largest, the gradient goes another way, and no draw keeps
  * seventeen layers away from that.  There whole tensors are compared with those of fp32, by their
- * distance, which in halves (fast-fp16) is an eighth of that.
+ * distance; in halves (fast-fp16) an eighth of it is allowed.
  */
 #include "conform/conform.h"
 
@@ -30,9 +30,9 @@
 #define DRAWS 256
 #define SAMPLE 8       /* elements of each tensor */
 #define TOLERANCE 2e-5 /* of the sample's root mean square: seventeen layers, forth and back */
-#define TOLERANCE_FAST 2e-4 /* the same of a library's floats; TF32 is beyond it */
-#define DISTANCE_BF16 0.25 /* correct ones stay below 0.13 */
-#define DISTANCE_FP16 0.03125 /* correct ones stay below 0.016 */
+#define TOLERANCE_FAST 2e-4 /* of a library's floats: correct ones stay below 5e-6; TF32 fails in all but fc.bias */
+#define DISTANCE_BF16 0.25 /* correct ones stay below 0.18 in the draw that is taken, whatever the order of sums; */
+#define DISTANCE_FP16 0.03125 /* below 0.005; in other draws kinks cost up to 0.45 and 0.26 */
 #define GEOMETRY "n4c3h11w13"
 
 /* The net in double: tensors of all layers, and parameters; image and labels of one draw. */

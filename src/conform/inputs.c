@@ -49,11 +49,34 @@ static bool is_positive(const struct rn_operand *o)
     return strcmp(o->name, "running_var") == 0 || strcmp(o->name, "second") == 0;
 }
 
+/* Up to five pixels beyond each edge, which reflects twice where pictures are small; a part of every other image is
+ * erased. */
+static void fill_moves(struct rn_operand *o, struct rn_random *r, const struct rn_conv_shape *g)
+{
+    struct rn_image_move *move = o->host;
+    for (int n = 0; n < g->N; n++) {
+        struct rn_image_move *m = &move[n];
+        m->top = (int)rn_random_below(r, 11) - 5;
+        m->left = (int)rn_random_below(r, 11) - 5;
+        m->mirror = (int)rn_random_below(r, 2);
+        if (n % 2) continue;
+        m->erase_top = (int)rn_random_below(r, (uint32_t)g->H);
+        m->erase_left = (int)rn_random_below(r, (uint32_t)g->W);
+        m->erase_height = 1 + (int)rn_random_below(r, (uint32_t)(g->H - m->erase_top));
+        m->erase_width = 1 + (int)rn_random_below(r, (uint32_t)(g->W - m->erase_left));
+    }
+}
+
 static void fill_operand(struct rn_operand *o, struct rn_random *r, const struct rn_call *call)
 {
+    if (strcmp(o->name, "move") == 0) {
+        fill_moves(o, r, &call->g);
+        return;
+    }
     for (size_t i = 0; i < o->count; i++) {
         if (o->dtype == RN_I32)
             ((int32_t *)o->host)[i] = (int32_t)rn_random_below(r, (uint32_t)call->g.K);
+        else if (o->dtype == RN_U8 && !o->map) ((uint8_t *)o->host)[i] = (uint8_t)rn_random_below(r, 256);
         else if (o->dtype == RN_F32 && is_positive(o))
             ((float *)o->host)[i] = (float)uniform(r, 0.25, 2);
         else if (o->dtype == RN_F32)

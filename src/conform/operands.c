@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum kind { MAP, ARRAY, DOUBLES, LABELS, TAPS, FLAG };
+enum kind { MAP, ARRAY, DOUBLES, LABELS, TAPS, FLAG, PIXELS, MOVES };
 
 /* An operand is there when `when` is 0 or shares a bit with the variant; it lies over the
  * operand `over` when over_when is ALWAYS or shares a bit. */
@@ -37,6 +37,8 @@ struct spec {
 #define END { NULL, NULL, MAP, false, 0, NULL, 0 }
 
 static const struct spec tensor_get[] = { IN("src", MAP, "NCHW"), OUT("dst", MAP, "NCHW"), END };
+static const struct spec images_forward[] = {
+    IN("src", PIXELS, "NCHW"), IN("move", MOVES, "N7"), OUT("dst", MAP, "NCHW"), END };
 static const struct spec conv2d_forward[] = {
     IN("src", MAP, "NCHW"), IN("weights", ARRAY, "KcRS"), IN_WHEN(RN_V_BIAS, "bias", ARRAY, "K"),
     OUT("dst", MAP, "NKPQ"), END };
@@ -151,6 +153,7 @@ struct info {
 static const struct info infos[RN_SLOT_COUNT] = {
     [RN_SLOT_tensor_set] = { "tensor", "set", "layout", 0, tensor_get, NO_FORWARD },
     [RN_SLOT_tensor_get] = { "tensor", "get", "layout", 0, tensor_get, NO_FORWARD },
+    [RN_SLOT_images_forward] = { "images", "forward", "A29", FEW, images_forward, NO_FORWARD },
     [RN_SLOT_conv2d_pack] = { "conv2d", "pack", "A13", SUM, conv2d_forward, NO_FORWARD },
     [RN_SLOT_conv2d_unpack] = { "conv2d", "unpack", "B5", 0, conv2d_unpack, NO_FORWARD },
     [RN_SLOT_conv2d_forward] = { "conv2d", "forward", "A13", SUM, conv2d_forward, NO_FORWARD },
@@ -221,7 +224,7 @@ void rn_variant_text(char out[RN_VARIANT_CHARS], unsigned variant)
 {
     static const char *const names[] = {
         "bias", "add", "in_place", "in_place_add", "relu", "add_relu", "smooth", "part", "nesterov",
-        "tiny", "ties", "nan", "normal", "small"
+        "tiny", "ties", "nan", "normal", "small", "reflect"
     };
     size_t length = 0;
     out[0] = 0;
@@ -273,7 +276,8 @@ static int64_t extent(const struct rn_conv_shape *g, char letter)
 static struct rn_operand describe(const struct rn_call *call, const struct spec *s)
 {
     static const enum rn_dtype dtypes[] = { [MAP] = RN_F32, [ARRAY] = RN_F32, [DOUBLES] = RN_F64,
-                                            [LABELS] = RN_I32, [TAPS] = RN_U8, [FLAG] = RN_I32 };
+                                            [LABELS] = RN_I32, [TAPS] = RN_U8, [FLAG] = RN_I32,
+                                            [PIXELS] = RN_U8, [MOVES] = RN_I32 };
     struct rn_operand o = { .name = s->name, .dtype = dtypes[s->kind], .output = s->output,
                             .map = s->kind == MAP || s->kind == TAPS, .over = -1, .count = 1 };
     for (const char *letter = s->shape; *letter; letter++) {

@@ -68,6 +68,14 @@ struct rn_loss_shape rn_call_loss(const struct rn_call *call)
                                    v & RN_V_SMOOTH ? 0.1 : 0 };
 }
 
+/* CIFAR-10's mean and deviation. */
+struct rn_image_shape rn_call_images(const struct rn_call *call)
+{
+    const struct rn_conv_shape *g = &call->g;
+    return (struct rn_image_shape){ g->N, g->C, g->H, g->W, (call->c->variant & RN_V_REFLECT) != 0,
+                                    { 0.4914f, 0.4822f, 0.4465f }, { 0.247f, 0.2435f, 0.2616f } };
+}
+
 /* Step 3: the powers are 0.9 * 0.9 * 0.9 and 0.999 * 0.999 * 0.999, left to right (A10). */
 const struct rn_adamw rn_case_adamw = { 1e-3, 0.9, 0.999, 1e-8, 0.01, 0.9 * 0.9 * 0.9,
                                         0.999 * 0.999 * 0.999 };
@@ -94,7 +102,7 @@ static size_t device_bytes(const struct run *r, const struct rn_operand *o)
 static rn_status upload(struct run *r, const struct rn_operand *o, void *memory)
 {
     const int64_t *d = o->shape;
-    if (o->dtype == RN_U8) return rn_taps_upload(o, memory, r->ops, r->dev);
+    if (o->map && o->dtype == RN_U8) return rn_taps_upload(o, memory, r->ops, r->dev);
     if (o->map)
         r->ops->tensor_set(r->dev, memory, o->host, (int)d[0], (int)d[1], (int)d[2], (int)d[3]);
     else r->ops->write(r->dev, memory, o->host, device_bytes(r, o));
@@ -127,7 +135,7 @@ static void one_nan(struct rn_operand *o)
 static rn_status download(struct run *r, struct rn_operand *o, void *memory)
 {
     const int64_t *d = o->shape;
-    if (o->dtype == RN_U8) return rn_taps_download(o, memory, r->ops, r->dev);
+    if (o->map && o->dtype == RN_U8) return rn_taps_download(o, memory, r->ops, r->dev);
     if (o->map)
         r->ops->tensor_get(r->dev, o->host, memory, (int)d[0], (int)d[1], (int)d[2], (int)d[3]);
     else r->ops->read(r->dev, o->host, memory, device_bytes(r, o));
@@ -309,11 +317,16 @@ static void run_parameters(struct run *r)
 
 static void run_finite(struct run *r)
 {
-    bool tensor = r->call->c->slot == RN_SLOT_tensor_finite;
     size_t count = r->call->item[0].count;
-    int32_t result = tensor ? r->ops->tensor_finite(r->dev, at(r, "src"), count)
-                            : r->ops->finite(r->dev, at(r, "src"), count);
-    r->ops->write(r->dev, at(r, "result"), &result, sizeof result);
+    if (r->call->c->slot == RN_SLOT_tensor_finite)
+        r->ops->tensor_finite(r->dev, at(r, "result"), at(r, "src"), count);
+    else r->ops->finite(r->dev, at(r, "result"), at(r, "src"), count);
+}
+
+static void run_images(struct run *r)
+{
+    const struct rn_image_shape s = rn_call_images(r->call);
+    r->ops->images_forward(r->dev, at(r, "dst"), at(r, "src"), at(r, "move"), &s);
 }
 
 /* From the backend's layout into the backend's layout, through a dense copy on the host. */
@@ -332,6 +345,7 @@ enum wants { NOTHING, FORWARD_WEIGHTS, FORWARD_WEIGHTS_BN, BACKWARD_WEIGHTS, CON
 static const struct { void (*call)(struct run *r); enum wants wants; } runs[RN_SLOT_COUNT] = {
     [RN_SLOT_tensor_set] = { run_tensor, NOTHING },
     [RN_SLOT_tensor_get] = { run_tensor, NOTHING },
+    [RN_SLOT_images_forward] = { run_images, NOTHING },
     [RN_SLOT_conv2d_pack] = { run_conv2d, FORWARD_WEIGHTS },
     [RN_SLOT_conv2d_forward] = { run_conv2d, FORWARD_WEIGHTS },
     [RN_SLOT_conv2d_unpack] = { run_conv2d_unpack, FORWARD_WEIGHTS },

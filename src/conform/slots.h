@@ -16,7 +16,7 @@
 
 /* Slots that write values: each is judged by at least one case. */
 #define RN_COMPUTE_SLOTS(X) \
-    X(tensor_set) X(tensor_get) \
+    X(tensor_set) X(tensor_get) X(images_forward) \
     X(conv2d_pack) X(conv2d_unpack) X(conv2d_forward) X(conv2d_bias) \
     X(conv2d_backward_data) X(conv2d_backward_weights) \
     X(linear_forward) X(linear_backward_data) X(linear_backward_weights) \

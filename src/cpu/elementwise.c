@@ -73,22 +73,22 @@ static void finite_range(void *arg, int64_t begin, int64_t end, int worker)
         atomic_store(&j->not_finite, true);
 }
 
-static int all_finite(const struct rn_cpu *cpu, const struct rn_tensor_kernels *of, const void *src,
-                      size_t count)
+static void all_finite(const struct rn_cpu *cpu, int32_t *all, const struct rn_tensor_kernels *of, const void *src,
+                       size_t count)
 {
     struct job j = { .of = of, .a = src };
     rn_parallel_range(cpu->threads, (int64_t)count, GRAIN, finite_range, &j);
-    return !atomic_load(&j.not_finite);
+    *all = !atomic_load(&j.not_finite);
 }
 
-int rn_cpu_finite(void *dev, const float *src, size_t count)
+void rn_cpu_finite(void *dev, int32_t *all, const float *src, size_t count)
 {
     const struct rn_cpu *cpu = dev;
-    return all_finite(cpu, cpu->kernels->fp32, src, count);
+    all_finite(cpu, all, cpu->kernels->fp32, src, count);
 }
 
-int rn_cpu_tensor_finite(void *dev, const void *src, size_t count)
+void rn_cpu_tensor_finite(void *dev, int32_t *all, const void *src, size_t count)
 {
     const struct rn_cpu *cpu = dev;
-    return all_finite(cpu, cpu->tensor, src, count);
+    all_finite(cpu, all, cpu->tensor, src, count);
 }

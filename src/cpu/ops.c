@@ -29,6 +29,7 @@
     .sync = rn_cpu_sync, \
     .run = rn_cpu_run, \
     .tensor_bytes = rn_cpu_tensor_bytes, \
+    .images_forward = rn_cpu_images_forward, \
     .batchnorm_workspace = rn_cpu_batchnorm_workspace, \
     .batchnorm_forward_train = rn_cpu_batchnorm_forward_train, \
     .batchnorm_forward_eval = rn_cpu_batchnorm_forward_eval, \

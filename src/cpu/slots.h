@@ -18,6 +18,8 @@ void rn_cpu_run(void *dev, void (*pass)(void *arg), void *arg);
 size_t rn_cpu_tensor_bytes(void *dev, int N, int C, int H, int W);
 void rn_cpu_tensor_set(void *dev, void *dst, const float *nchw, int N, int C, int H, int W);
 void rn_cpu_tensor_get(void *dev, float *nchw, const void *src, int N, int C, int H, int W);
+void rn_cpu_images_forward(void *dev, void *dst, const uint8_t *src, const struct rn_image_move *move,
+                           const struct rn_image_shape *s);
 
 size_t rn_cpu_linear_workspace(void *dev, const struct rn_linear_shape *s);
 void rn_cpu_linear_forward(void *dev, float *dst, const void *src, const void *weights,
@@ -32,8 +34,8 @@ void rn_cpu_relu_forward(void *dev, void *dst, const void *src, size_t count);
 void rn_cpu_relu_backward(void *dev, void *dsrc, const void *ddst, const void *dst, size_t count);
 void rn_cpu_add(void *dev, void *dst, const void *a, const void *b, size_t count);
 void rn_cpu_accumulate(void *dev, float *dst, const float *src, size_t count);
-int rn_cpu_tensor_finite(void *dev, const void *src, size_t count);
-int rn_cpu_finite(void *dev, const float *src, size_t count);
+void rn_cpu_tensor_finite(void *dev, int32_t *all, const void *src, size_t count);
+void rn_cpu_finite(void *dev, int32_t *all, const float *src, size_t count);
 
 void rn_cpu_maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src,
                             const struct rn_pool_shape *s);

@@ -41,14 +41,21 @@ extern "C" {
 
 enum rn_cuda_storage { RN_CUDA_FLOAT, RN_CUDA_HALF, RN_CUDA_BF16 }; /* storage.h */
 
+/* A piece of page-locked memory, free when `passed` has passed. */
+struct rn_cuda_piece { void *memory; size_t bytes; cudaEvent_t passed; };
+#define RN_CUDA_PIECES 8
+
 /* An open device.  Its stream is the only one, so slots run in the order in which they were called.  Once `failed`
  * is set nothing more is computed, and everything that is read is NaN (device.cu). */
 struct rn_cuda {
     cudaStream_t stream;
     std::atomic<int> failed; /* the first cudaError_t that is not cudaSuccess */
     pthread_mutex_t lock;    /* of what follows; callers of several threads may share the device */
-    void *staging;           /* device memory for tensors on their way to and from the host, and for verdicts */
+    void *staging;           /* device memory for tensors on their way to and from the host */
     size_t staging_bytes;
+    pthread_mutex_t pieces_lock; /* of the next two: what is written to the device goes through them (upload.cu) */
+    struct rn_cuda_piece piece[RN_CUDA_PIECES];
+    unsigned next_piece;
     char isa[160];           /* "sm_90", and why there are no graphs */
     int major;               /* 9 */
     enum rn_cuda_storage storage;
@@ -78,6 +85,7 @@ static inline size_t rn_cuda_element_bytes(const struct rn_cuda *cuda)
  * the same, where there is none.  Nothing is recorded in between. */
 void *rn_cuda_stage(struct rn_cuda *cuda, size_t bytes);
 void rn_cuda_unstage(struct rn_cuda *cuda);
+void rn_cuda_pieces_free(struct rn_cuda *cuda);
 /* A40: the start-up check's rows on the device. */
 rn_status rn_cuda_selfcheck(struct rn_cuda *cuda);
 
@@ -114,6 +122,13 @@ template <class... Parameters> struct rn_cuda_launch {
     dim3 grid, block;
     std::tuple<Parameters...> arguments;
 
+    /* Each argument by itself: a tuple that is copied whole brings along what lies between its elements, and a record
+     * is compared byte by byte. */
+    rn_cuda_launch(void (*kernel_)(Parameters...), dim3 grid_, dim3 block_, Parameters... arguments_)
+        : kernel(kernel_), grid(grid_), block(block_), arguments(arguments_...)
+    {
+    }
+
     struct rn_cuda_end play(struct rn_cuda *, cudaStream_t stream) const
     {
         cudaLaunchConfig_t config = {};
@@ -132,7 +147,7 @@ void rn_launch(void *dev, void (*kernel)(Parameters...), dim3 grid, dim3 block, 
 {
     if (!grid.x || !grid.y || !grid.z) return;
     rn_cuda_queue<rn_cuda_launch<Parameters...>>(rn_cuda_device(dev), kernel, grid, block,
-                                                 std::tuple<Parameters...>(static_cast<Parameters>(arguments)...));
+                                                 static_cast<Parameters>(arguments)...);
 }
 
 /* Blocks of `each` that cover `count`. */
@@ -194,8 +209,8 @@ RN_SLOTS(RN_CUDA_DECLARE)
 
 /*
  * Where they are:
- *   device.cu                   open ... run
- *   layout.cu                   tensor_bytes, tensor_set, tensor_get
+ *   device.cu upload.cu         open ... run
+ *   layout.cu images.cu         tensor_bytes, tensor_set, tensor_get, images_forward
  *   conv.cu conv_pack.cu conv_data.cu conv_weights.cu fused.cu linear.cu   conv2d_..., linear_...
  *   batchnorm.cu batchnorm_sums.cu   batchnorm_...
  *   elementwise.cu              relu, add, accumulate, finite

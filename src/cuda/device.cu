@@ -78,6 +78,7 @@ rn_status rn_cuda_open_for(struct rn_cuda **opened, const struct rn_device_optio
     struct rn_cuda *cuda = static_cast<struct rn_cuda *>(rn_alloc(sizeof *cuda));
     if (!cuda) return RN_ENOMEM;
     pthread_mutex_init(&cuda->lock, NULL);
+    pthread_mutex_init(&cuda->pieces_lock, NULL);
     cudaError_t error = start(cuda);
     if (error) status = rn_fail(RN_EFAIL, "backend cuda: the device cannot be used: %s", cudaGetErrorString(error));
     if (!status) status = rn_cuda_selfcheck(cuda);
@@ -98,8 +99,10 @@ void rn_cuda_close(void *dev)
 {
     struct rn_cuda *cuda = rn_cuda_device(dev);
     if (!cuda) return;
+    rn_cuda_pieces_free(cuda);
     if (cuda->staging) cudaFree(cuda->staging);
     if (cuda->stream) cudaStreamDestroy(cuda->stream);
+    pthread_mutex_destroy(&cuda->pieces_lock);
     pthread_mutex_destroy(&cuda->lock);
     rn_free(cuda);
 }
@@ -155,23 +158,13 @@ void rn_cuda_unstage(struct rn_cuda *cuda)
     rn_cuda_resume();
 }
 
-/* A copy in the order of the stream.  The host's memory is pageable: it is free again when this returns. */
-static void transfer(struct rn_cuda *cuda, void *dst, const void *src, size_t bytes, cudaMemcpyKind kind)
-{
-    rn_cuda_flush(cuda);
-    if (bytes && !failed(cuda)) rn_cuda_note(cuda, cudaMemcpyAsync(dst, src, bytes, kind, cuda->stream));
-}
-
-void rn_cuda_write(void *dev, void *dst, const void *host, size_t bytes)
-{
-    transfer(rn_cuda_device(dev), dst, host, bytes, cudaMemcpyHostToDevice);
-}
-
 /* What a failed device is asked for is NaN, as floats and as doubles. */
 void rn_cuda_read(void *dev, void *host, const void *src, size_t bytes)
 {
     struct rn_cuda *cuda = rn_cuda_device(dev);
-    transfer(cuda, host, src, bytes, cudaMemcpyDeviceToHost);
+    rn_cuda_flush(cuda);
+    if (bytes && !failed(cuda))
+        rn_cuda_note(cuda, cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, cuda->stream));
     rn_cuda_sync(dev);
     if (failed(cuda) && bytes) memset(host, 0xff, bytes);
 }
@@ -192,11 +185,12 @@ void rn_cuda_copy(void *dev, void *dst, const void *src, size_t bytes)
     if (bytes) rn_cuda_queue<copy>(rn_cuda_device(dev), dst, src, bytes);
 }
 
+/* A failed device is waited for, too: what was queued before may still write into the host's memory. */
 void rn_cuda_sync(void *dev)
 {
     struct rn_cuda *cuda = rn_cuda_device(dev);
     rn_cuda_flush(cuda);
-    if (!failed(cuda)) rn_cuda_note(cuda, cudaStreamSynchronize(cuda->stream));
+    rn_cuda_note(cuda, cudaStreamSynchronize(cuda->stream));
 }
 
 void rn_cuda_run(void *dev, void (*pass)(void *arg), void *arg)

@@ -26,12 +26,14 @@ template <class T> static __global__ void add_kernel(T *dst, const T *a, const T
     if (i < count) dst[i] = rn_put<T>(rn_load(a[i]) + rn_load(b[i]));
 }
 
-/* *found = 1 if there is such a number; each thread looks at every (number of threads)-th element. */
-template <class T> static __global__ void not_finite_kernel(int *found, const T *src, size_t count)
+static __global__ void one_kernel(int32_t *verdict) { *verdict = 1; }
+
+/* *all = 0 if there is such a number; each thread looks at every (number of threads)-th element. */
+template <class T> static __global__ void finite_kernel(int32_t *all, const T *src, size_t count)
 {
     size_t step = static_cast<size_t>(gridDim.x) * THREADS;
     for (size_t i = element(); i < count; i += step)
-        if ((__float_as_uint(rn_load(src[i])) & 0x7f800000u) == 0x7f800000u) *found = 1;
+        if ((__float_as_uint(rn_load(src[i])) & 0x7f800000u) == 0x7f800000u) *all = 0;
 }
 
 void rn_cuda_relu_forward(void *dev, void *dst, const void *src, size_t count)
@@ -61,34 +63,15 @@ void rn_cuda_accumulate(void *dev, float *dst, const float *src, size_t count)
     rn_launch(dev, add_kernel<float>, rn_cuda_blocks(count, THREADS), THREADS, dst, dst, src, count);
 }
 
-/* launch(verdict) looks for such a number. */
-template <class Launch> static int finite(void *dev, Launch launch)
+template <class T> static void finite(void *dev, int32_t *all, const T *src, size_t count)
 {
-    struct rn_cuda *cuda = rn_cuda_device(dev);
-    int found = 1, *verdict = static_cast<int *>(rn_cuda_stage(cuda, sizeof *verdict));
-    if (verdict) {
-        rn_cuda_note(cuda, cudaMemsetAsync(verdict, 0, sizeof *verdict, cuda->stream));
-        launch(verdict);
-        rn_cuda_read(dev, &found, verdict, sizeof found); /* a failed device: all bits, not 0 */
-    }
-    rn_cuda_unstage(cuda);
-    return found == 0;
+    rn_launch(dev, one_kernel, 1, 1, all);
+    rn_launch(dev, finite_kernel<T>, RN_MIN(rn_cuda_blocks(count, THREADS), 4096u), THREADS, all, src, count);
 }
 
-static unsigned some_blocks(size_t count) { return RN_MIN(rn_cuda_blocks(count, THREADS), 4096u); }
+void rn_cuda_finite(void *dev, int32_t *all, const float *src, size_t count) { finite(dev, all, src, count); }
 
-int rn_cuda_finite(void *dev, const float *src, size_t count)
+void rn_cuda_tensor_finite(void *dev, int32_t *all, const void *src, size_t count)
 {
-    return finite(dev, [=](int *verdict) {
-        rn_launch(dev, not_finite_kernel<float>, some_blocks(count), THREADS, verdict, src, count);
-    });
-}
-
-int rn_cuda_tensor_finite(void *dev, const void *src, size_t count)
-{
-    return finite(dev, [=](int *verdict) {
-        rn_cuda_typed(dev, [=](auto type) {
-            rn_launch(dev, not_finite_kernel<decltype(type)>, some_blocks(count), THREADS, verdict, src, count);
-        });
-    });
+    rn_cuda_typed(dev, [=](auto type) { finite(dev, all, static_cast<const decltype(type) *>(src), count); });
 }

@@ -137,6 +137,7 @@ static struct rn_cuda_end capture(struct rn_cuda *cuda, cudaGraphExec_t *exec, c
     const struct rn_cuda_end captured = rn_cuda_ended(cudaStreamEndCapture(stream, &graph));
     if (!end.error) end = captured;
     if (!end.error) end = rn_cuda_ended(cudaGraphInstantiate(exec, graph, 0));
+    if (end.error) *exec = NULL; /* whatever was written there */
     if (graph) cudaGraphDestroy(graph);
     return end;
 }

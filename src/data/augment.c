@@ -1,13 +1,11 @@
 /*
- * augment.c - one training picture on its way through a list of augmentations, and to floats (A29).
+ * augment.c - one training picture on its way through a list of augmentations (A29).
  *
  * Each item turns a picture into another, of the same size or, cut by crop and rrc, of the result's; two
  * buffers in the caller's scratch take turns.  What is drawn is augment_draw.c's, what is done to pixels
  * resize.c's, colour.c's and affine.c's; only bytes that are merely moved are moved here.
  */
 #include "data/augment.h"
-
-#include "base/real.h"
 
 #include <string.h>
 
@@ -73,16 +71,25 @@ static void turn_over(uint8_t *planes, int width, int height)
             for (size_t x = 0; x < row; x++) swap(&planes[i * row + x], &planes[j * row + x]);
 }
 
+void rn_augment_move(struct rn_image_move *move, int height, int width, const struct rn_augment *a, uint64_t seed,
+                     uint32_t epoch, uint32_t index)
+{
+    const struct rn_augment_key key = { seed, epoch, index };
+    struct rn_place p = {0};
+    if (rn_augment_has(a, RN_AUGMENT_CROP)) p = rn_draw_place(a, &key, width, height, width, height);
+    *move = (struct rn_image_move){ .top = p.top, .left = p.left, .mirror = rn_draw_mirror(a, &key) };
+}
+
 void rn_augment_image(uint8_t *dst, const uint8_t *src, int channels, int height, int width,
                       const struct rn_augment *a, uint64_t seed, uint32_t epoch, uint32_t index)
 {
-    const struct rn_augment_key key = { seed, epoch, index };
     const size_t plane = (size_t)width * (size_t)height;
-    struct rn_place p = {0};
-    if (rn_augment_has(a, RN_AUGMENT_CROP)) p = rn_draw_place(a, &key, width, height, width, height);
+    struct rn_image_move m;
+    rn_augment_move(&m, height, width, a, seed, epoch, index);
     for (size_t c = 0; c < (size_t)channels; c++)
-        cut_plane(dst + c * plane, width, height, src + c * plane, width, height, p, a->reflect);
-    if (rn_draw_mirror(a, &key)) mirror(dst, width, channels * height);
+        cut_plane(dst + c * plane, width, height, src + c * plane, width, height, (struct rn_place){ m.left, m.top },
+                  a->reflect);
+    if (m.mirror) mirror(dst, width, channels * height);
 }
 
 /* -- the list ---------------------------------------------------------------------------------- */
@@ -235,25 +242,14 @@ void rn_augment_apply(uint8_t *dst, int width, int height, const uint8_t *src, i
     cut(&c, dst, width, height, p, false);
 }
 
-/* -- floats ------------------------------------------------------------------------------------ */
-
-void rn_augment_erase(float *image, int channels, int height, int width, const struct rn_augment *a,
-                      uint64_t seed, uint32_t epoch, uint32_t index)
+void rn_augment_erase(struct rn_image_move *move, int height, int width, const struct rn_augment *a, uint64_t seed,
+                      uint32_t epoch, uint32_t index)
 {
     const struct rn_augment_key key = { seed, epoch, index };
     if (!rn_augment_has(a, RN_AUGMENT_ERASE)) return;
     const struct rn_region part = rn_draw_erasure(a, &key, width, height);
-    for (int c = 0; c < channels; c++, image += (size_t)width * (size_t)height)
-        for (int y = part.top; y < part.top + part.height; y++)
-            for (int x = part.left; x < part.left + part.width; x++) image[y * (ptrdiff_t)width + x] = 0;
-}
-
-void rn_normalise(float *dst, const uint8_t *src, int channels, int height, int width,
-                  const double mean[3], const double std[3])
-{
-    for (int c = 0; c < channels; c++) {
-        float value[256], m = (float)mean[c], s = (float)std[c];
-        for (int u = 0; u < 256; u++) value[u] = rn_store(((float)u / 255.0f - m) / s);
-        for (int i = 0; i < height * width; i++) *dst++ = value[*src++];
-    }
+    move->erase_top = part.top;
+    move->erase_left = part.left;
+    move->erase_height = part.height;
+    move->erase_width = part.width;
 }

@@ -98,15 +98,14 @@ size_t rn_augment_scratch(const struct rn_augment *a, int width, int height, int
 void rn_augment_apply(uint8_t *dst, int width, int height, const uint8_t *src, int source_w, int source_h,
                       const struct rn_augment *a, uint64_t seed, uint32_t epoch, uint32_t index,
                       void *scratch);
-/* The item erase, on normalised planes (zeros are the mean there); nothing where the list has none. */
-void rn_augment_erase(float *image, int channels, int height, int width, const struct rn_augment *a,
-                      uint64_t seed, uint32_t epoch, uint32_t index);
-/* crop and flip alone, of any number of channels, to the same size. */
+/* The item erase, of the finished image (what is erased is the mean there); nothing where the list has none. */
+void rn_augment_erase(struct rn_image_move *move, int height, int width, const struct rn_augment *a, uint64_t seed,
+                      uint32_t epoch, uint32_t index);
+/* crop and flip, of a picture that is as large as the result: what they do to it, and done. */
+void rn_augment_move(struct rn_image_move *move, int height, int width, const struct rn_augment *a, uint64_t seed,
+                     uint32_t epoch, uint32_t index);
 void rn_augment_image(uint8_t *dst, const uint8_t *src, int channels, int height, int width,
                       const struct rn_augment *a, uint64_t seed, uint32_t epoch, uint32_t index);
-/* x = F(((float)u / 255 - mean) / std), per channel (A29). */
-void rn_normalise(float *dst, const uint8_t *src, int channels, int height, int width,
-                  const double mean[3], const double std[3]);
 
 /* -- progressive sizes ------------------------------------------------------------------------- */
 /* Training on smaller images first: side `side` until epoch number `until` is over, part after part; then the
@@ -132,10 +131,11 @@ struct rn_loader_config {
     int workers;             /* threads that prepare batches ahead, 0 ... 64; 0 = in the caller */
 };
 struct rn_batch {
-    const float *images;     /* [n][C][H][W] normalised; borrowed until the next call */
+    struct rn_images images; /* n of them, borrowed until the next call; H and W: the set's, or the epoch's progressive
+                                size */
     const int32_t *labels;   /* [n] */
     const uint32_t *index;   /* [n] place in the data set */
-    int n, height, width;    /* H and W: the set's, or the epoch's progressive size */
+    int n;
 };
 struct rn_loader_size {
     int64_t count, steps;    /* images and batches an epoch */

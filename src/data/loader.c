@@ -1,5 +1,6 @@
 /*
- * loader.c - turns a split into batches of normalised floats, prepared ahead by background threads.
+ * loader.c - turns a split into batches of pictures, prepared ahead by background threads.  Pictures stay bytes: where
+ * moving them is all that is to be done to them, the batch says how, and the device does it with the rest (A29).
  *
  * A ring of slots, one more than there are workers: batch s of the epoch lives in slot s mod slots,
  * workers claim batches in order, and a slot is claimed again only after the caller has moved on
@@ -25,11 +26,11 @@
 #define MAX_WORKERS 64
 
 struct slot {
-    float *images;
+    uint8_t *pixels; /* [n][C][H][W] */
+    struct rn_image_move *move;
     int32_t *labels;
     uint32_t *index;
-    uint8_t *cut;    /* one augmented image */
-    uint8_t *small;  /* and shrunk; NULL without progressive sizes */
+    uint8_t *cut;    /* one augmented image that is still to be shrunk; NULL without progressive sizes */
     void *scratch;   /* of augmenting, then of shrinking */
     size_t scratch_bytes;
     int n;
@@ -63,14 +64,10 @@ static size_t image_size(const struct rn_loader *l)
     return (size_t)l->c.set->channels * (size_t)l->c.set->height * (size_t)l->c.set->width;
 }
 
-/* The image at this epoch's size. */
-static const uint8_t *shrink(const struct rn_loader *l, struct slot *s, const uint8_t *pixels)
+/* Whether this epoch's images are smaller than the set's. */
+static bool is_shrunk(const struct rn_loader *l)
 {
-    const struct rn_dataset *set = l->c.set;
-    const struct rn_box whole = { 0, 0, set->width, set->height };
-    if (l->height == set->height && l->width == set->width) return pixels;
-    rn_resize(s->small, l->width, l->height, pixels, set->width, set->height, &whole, s->scratch);
-    return s->small;
+    return l->height != l->c.set->height || l->width != l->c.set->width;
 }
 
 /* Makes the slot's scratch that large. */
@@ -98,67 +95,78 @@ static bool moves_only(const struct rn_augment *a)
     return true;
 }
 
-static rn_status augment(struct rn_loader *l, struct slot *s, const struct rn_view *view, uint32_t index)
+static rn_status augment(uint8_t *dst, struct rn_loader *l, struct slot *s, const struct rn_view *view, uint32_t index)
 {
     const struct rn_dataset *set = l->c.set;
     rn_status status = reserve(s, augment_scratch(l, view->width, view->height));
     if (!status)
-        rn_augment_apply(s->cut, set->width, set->height, view->pixels, view->width, view->height,
-                         &l->c.augment, l->c.seed, l->epoch, index, s->scratch);
+        rn_augment_apply(dst, set->width, set->height, view->pixels, view->width, view->height, &l->c.augment,
+                         l->c.seed, l->epoch, index, s->scratch);
     return status;
 }
 
-/* A picture that lies in a file into s->cut: augmented, or as evaluation sees it.  Random resized crops are of
- * the whole picture, other items of one whose short side is evaluation's. */
-static rn_status prepare_file(struct rn_loader *l, struct slot *s, uint32_t index)
+/* A picture that lies in a file: augmented, or as evaluation sees it.  Random resized crops are of the whole picture,
+ * other items of one whose short side is evaluation's. */
+static rn_status prepare_file(uint8_t *dst, struct rn_loader *l, struct slot *s, uint32_t index)
 {
     const struct rn_store *store = l->c.split->store;
     struct rn_image own, resized = {0};
     struct rn_view view;
     rn_status status = rn_store_get(&view, &own, store, index);
-    if (!status && !l->c.augment.items) status = rn_centre_crop(s->cut, l->c.set->width, &view, store->resize);
+    if (!status && !l->c.augment.items) status = rn_centre_crop(dst, l->c.set->width, &view, store->resize);
     if (!status && l->c.augment.items && !rn_augment_has(&l->c.augment, RN_AUGMENT_RRC))
         status = rn_view_resize(&view, &resized, store->resize);
-    if (!status && l->c.augment.items) status = augment(l, s, &view, index);
+    if (!status && l->c.augment.items) status = augment(dst, l, s, &view, index);
     rn_image_free(&own);
     rn_image_free(&resized);
     return status;
 }
 
-/* Image `index` as this epoch shows it, at the set's size. */
-static rn_status prepare(const uint8_t **pixels, struct rn_loader *l, struct slot *s, uint32_t index)
+/* Image `index` as this epoch shows it, at the set's size, but for what *move is to do. */
+static rn_status prepare(uint8_t *dst, struct rn_image_move *move, struct rn_loader *l, struct slot *s, uint32_t index)
 {
     const struct rn_dataset *set = l->c.set;
-    *pixels = s->cut;
-    if (l->c.split->store) return prepare_file(l, s, index);
+    const struct rn_augment *a = &l->c.augment;
+    if (l->c.split->store) return prepare_file(dst, l, s, index);
     const struct rn_view there = { set->width, set->height, l->c.split->pixels + index * image_size(l) };
-    if (!moves_only(&l->c.augment)) return augment(l, s, &there, index);
-    if (!l->c.augment.items) *pixels = there.pixels;
-    else
-        rn_augment_image(s->cut, there.pixels, set->channels, set->height, set->width, &l->c.augment, l->c.seed,
-                         l->epoch, index);
+    if (!moves_only(a)) return augment(dst, l, s, &there, index);
+    if (is_shrunk(l)) {
+        rn_augment_image(dst, there.pixels, set->channels, set->height, set->width, a, l->c.seed, l->epoch, index);
+    } else {
+        memcpy(dst, there.pixels, image_size(l));
+        rn_augment_move(move, set->height, set->width, a, l->c.seed, l->epoch, index);
+    }
+    return RN_OK;
+}
+
+/* Picture number i of the slot, in the size of the epoch. */
+static rn_status fill_picture(struct rn_loader *l, struct slot *s, int i)
+{
+    const struct rn_dataset *set = l->c.set;
+    const struct rn_box whole = { 0, 0, set->width, set->height };
+    const size_t bytes = (size_t)set->channels * (size_t)l->height * (size_t)l->width;
+    const uint32_t index = s->index[i];
+    uint8_t *picture = s->pixels + (size_t)i * bytes;
+    s->move[i] = (struct rn_image_move){0};
+    rn_status status = prepare(is_shrunk(l) ? s->cut : picture, &s->move[i], l, s, index);
+    if (status) return status;
+    if (is_shrunk(l)) rn_resize(picture, l->width, l->height, s->cut, set->width, set->height, &whole, s->scratch);
+    rn_augment_erase(&s->move[i], l->height, l->width, &l->c.augment, l->c.seed, l->epoch, index);
     return RN_OK;
 }
 
 /* Makes batch `step` of the epoch in the slot. */
 static void fill(struct rn_loader *l, struct slot *s, int64_t step)
 {
-    const int channels = l->c.set->channels;
-    const size_t floats = (size_t)channels * (size_t)l->height * (size_t)l->width;
-    const struct rn_marks *marks = rn_marks();
     int64_t first = step * l->c.batch;
+    const struct rn_marks *marks = rn_marks();
     if (marks) marks->begin("prepare a batch", "data loader");
     s->status = RN_OK;
     s->n = (int)RN_MIN(l->c.batch, l->count - first);
     for (int i = 0; i < s->n && !s->status; i++) {
-        const uint32_t index = l->order[first + i];
-        const uint8_t *pixels;
-        float *image = s->images + (size_t)i * floats;
-        s->index[i] = index;
-        s->labels[i] = l->c.split->labels[index];
-        if ((s->status = prepare(&pixels, l, s, index))) break;
-        rn_normalise(image, shrink(l, s, pixels), channels, l->height, l->width, l->c.mean, l->c.std);
-        rn_augment_erase(image, channels, l->height, l->width, &l->c.augment, l->c.seed, l->epoch, index);
+        s->index[i] = l->order[first + i];
+        s->labels[i] = l->c.split->labels[s->index[i]];
+        s->status = fill_picture(l, s, i);
     }
     if (s->status) snprintf(s->message, sizeof s->message, "%s", rn_error());
     rn_mark_end();
@@ -266,13 +274,13 @@ static rn_status make_memory(struct rn_loader *l)
     if (!l->order || !l->slot || !l->thread) return RN_ENOMEM;
     for (struct slot *s = l->slot; s < l->slot + l->slots; s++) {
         s->step = -1;
-        s->images = rn_alloc_array(batch, image * sizeof *s->images);
+        s->pixels = rn_alloc_array(batch, image);
+        s->move = rn_alloc_array(batch, sizeof *s->move);
         s->labels = rn_alloc_array(batch, sizeof *s->labels);
         s->index = rn_alloc_array(batch, sizeof *s->index);
-        s->cut = rn_alloc(image);
-        if (!s->images || !s->labels || !s->index || !s->cut) return RN_ENOMEM;
+        if (!s->pixels || !s->move || !s->labels || !s->index) return RN_ENOMEM;
         if (reserve(s, scratch_bytes(l))) return RN_ENOMEM;
-        if (l->c.progressive.parts && !(s->small = rn_alloc(image))) return RN_ENOMEM;
+        if (l->c.progressive.parts && !(s->cut = rn_alloc(image))) return RN_ENOMEM;
     }
     return RN_OK;
 }
@@ -294,9 +302,9 @@ static size_t count_bytes(const struct rn_loader *l)
 {
     const struct slot *s = NULL;
     const double image = (double)image_size(l);
-    const double row = image * sizeof *s->images + sizeof *s->labels + sizeof *s->index;
-    const double small = l->c.progressive.parts ? image : 0, scratch = (double)scratch_bytes(l);
-    const double slot = sizeof *s + sizeof *l->thread + image + small + scratch + l->c.batch * row;
+    const double row = image + sizeof *s->move + sizeof *s->labels + sizeof *s->index;
+    const double cut = l->c.progressive.parts ? image : 0, scratch = (double)scratch_bytes(l);
+    const double slot = sizeof *s + sizeof *l->thread + cut + scratch + l->c.batch * row;
     const double bytes = (double)l->count * sizeof *l->order + l->slots * slot;
     return bytes < (double)(SIZE_MAX / 2) ? (size_t)bytes : SIZE_MAX / 2;
 }
@@ -388,6 +396,16 @@ static void advance(struct rn_loader *l)
     }
 }
 
+static struct rn_image_shape shape(const struct rn_loader *l, int n)
+{
+    struct rn_image_shape s = { n, l->c.set->channels, l->height, l->width, l->c.augment.reflect, {0}, {0} };
+    for (int c = 0; c < s.C; c++) {
+        s.mean[c] = (float)l->c.mean[c];
+        s.std[c] = (float)l->c.std[c];
+    }
+    return s;
+}
+
 rn_status rn_loader_next(struct rn_loader *loader, struct rn_batch *batch)
 {
     const uint64_t start = rn_nanoseconds();
@@ -399,7 +417,7 @@ rn_status rn_loader_next(struct rn_loader *loader, struct rn_batch *batch)
     if (!loader->lent) return RN_OK;
     const struct slot *s = &loader->slot[loader->current % loader->slots];
     if (s->status) return rn_fail(s->status, "%s", s->message);
-    *batch = (struct rn_batch){ s->images, s->labels, s->index, s->n, loader->height, loader->width };
+    *batch = (struct rn_batch){ { s->pixels, s->move, shape(loader, s->n) }, s->labels, s->index, s->n };
     return RN_OK;
 }
 
@@ -427,11 +445,11 @@ void rn_loader_free(struct rn_loader *loader)
     if (!l) return;
     stop_workers(l);
     for (int i = 0; l->slot && i < l->slots; i++) {
-        rn_free(l->slot[i].images);
+        rn_free(l->slot[i].pixels);
+        rn_free(l->slot[i].move);
         rn_free(l->slot[i].labels);
         rn_free(l->slot[i].index);
         rn_free(l->slot[i].cut);
-        rn_free(l->slot[i].small);
         rn_free(l->slot[i].scratch);
     }
     rn_free(l->slot);

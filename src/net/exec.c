@@ -12,10 +12,12 @@
 
 /* -- slices of the arena ----------------------------------------------------------------------- */
 
-static void *at(const struct rn_net *net, int buffer)
+void *rn_net_buffer_at(const struct rn_net *net, int buffer)
 {
     return buffer == RN_NONE ? NULL : net->arena + net->at.block + net->plan->buffer[buffer].at;
 }
+
+static void *at(const struct rn_net *net, int buffer) { return rn_net_buffer_at(net, buffer); }
 
 static double *saved_of(const struct rn_net *net, const struct rn_node *node)
 {
@@ -229,7 +231,7 @@ static void mark_step(const struct rn_net *net, const struct rn_plan_step *step)
     else marks->layer(number, node->name, NULL);
 }
 
-static void run_step(struct rn_net *net, const struct rn_plan_step *step)
+void rn_net_run_step(struct rn_net *net, const struct rn_plan_step *step)
 {
     mark_step(net, step);
     switch (step->kind) {
@@ -275,36 +277,54 @@ static void run_step(struct rn_net *net, const struct rn_plan_step *step)
 
 /* -- passes ------------------------------------------------------------------------------------ */
 
-struct pass { struct rn_net *net; const float *images; };
-
-static size_t image_floats(const struct rn_net *net)
+/* Elements of an image. */
+static size_t image_size(const struct rn_net *net)
 {
     const struct rn_node *input = &net->graph.node[0];
     return (size_t)input->C * (size_t)input->H * (size_t)input->W;
 }
 
-/* n images into the buffer of the plan's first step. */
-static void begin_pass(struct rn_net *net, const float *images, int n)
+/* The bytes on the device into the buffer of the plan's first step. */
+static void set_bytes(struct rn_net *net)
 {
+    struct rn_image_shape s = net->bytes;
+    s.N = net->n;
+    net->ops->images_forward(net->dev, at(net, net->plan->step[0].out), net->arena + net->at.pixels,
+                             (const struct rn_image_move *)(const void *)(net->arena + net->at.moves), &s);
+}
+
+void rn_net_begin_pass(const struct rn_net_pass *p, int first, int n)
+{
+    struct rn_net *net = p->net;
     const struct rn_node *input = &net->graph.node[0];
+    const size_t size = image_size(net), skipped = (size_t)first * size;
     net->n = n;
-    net->ops->tensor_set(net->dev, at(net, net->plan->step[0].out), images, n, input->C, input->H,
-                         input->W);
+    if (!net->bytes.N) {
+        net->ops->tensor_set(net->dev, at(net, net->plan->step[0].out), p->floats + skipped, n, input->C, input->H,
+                             input->W);
+        return;
+    }
+    if (p->bytes) {
+        const struct rn_image_move *move = p->bytes->move + first;
+        net->ops->write(net->dev, net->arena + net->at.pixels, p->bytes->pixels + skipped, (size_t)n * size);
+        net->ops->write(net->dev, net->arena + net->at.moves, move, (size_t)n * sizeof *move);
+    }
+    set_bytes(net);
 }
 
 static void train_forward(void *arg)
 {
-    const struct pass *p = arg;
+    const struct rn_net_pass *p = arg;
     struct rn_net *net = p->net;
-    begin_pass(net, p->images, net->images);
-    for (int i = 0; i < net->plan->loss; i++) run_step(net, &net->plan->step[i]);
+    rn_net_begin_pass(p, 0, net->images);
+    for (int i = 0; i < net->plan->loss; i++) rn_net_run_step(net, &net->plan->step[i]);
 }
 
 static void train_backward(void *arg)
 {
-    const struct pass *p = arg;
+    const struct rn_net_pass *p = arg;
     struct rn_net *net = p->net;
-    for (int i = net->plan->loss; i < net->plan->steps; i++) run_step(net, &net->plan->step[i]);
+    for (int i = net->plan->loss; i < net->plan->steps; i++) rn_net_run_step(net, &net->plan->step[i]);
 }
 
 /* Training takes all images at once; the parts of an evaluation differ by one image at most. */
@@ -320,36 +340,50 @@ static int part_begin(const struct rn_net *net, int part)
 
 static void evaluate(void *arg)
 {
-    const struct pass *p = arg;
+    const struct rn_net_pass *p = arg;
     struct rn_net *net = p->net;
     const struct rn_node *last = &net->graph.node[net->graph.nodes - 1];
     rn_net_pack(net);
     for (int part = 0; part < parts_of(net); part++) {
         int first = part_begin(net, part), n = part_begin(net, part + 1) - first;
-        begin_pass(net, p->images + (size_t)first * image_floats(net), n);
-        for (int i = 0; i < net->plan->steps; i++) run_step(net, &net->plan->step[i]);
+        rn_net_begin_pass(p, first, n);
+        for (int i = 0; i < net->plan->steps; i++) rn_net_run_step(net, &net->plan->step[i]);
         net->ops->copy(net->dev, logits_of(net, part), at(net, net->plan->logits),
                        (size_t)n * (size_t)last->C * sizeof(float));
     }
 }
 
-void rn_net_forward(struct rn_net *net, const float *images, int n, bool training)
+static void forward(struct rn_net_pass *pass, int n, bool training)
 {
-    struct pass pass = { net, images };
+    struct rn_net *net = pass->net;
     RN_ASSERT(n >= 1 && n <= (training ? net->config.batch : net->config.eval_batch));
     const rn_fpmode mode = rn_fpmode_enter();
     net->images = n;
     net->plan = training ? &net->training : &net->evaluation;
     if (training) net->packed_valid = false; /* the training plan's buffers lie where they were */
     rn_mark_begin(training ? "forward" : "inference");
-    net->ops->run(net->dev, training ? train_forward : evaluate, &pass);
+    net->ops->run(net->dev, training ? train_forward : evaluate, pass);
     rn_mark_end();
     rn_fpmode_leave(mode);
 }
 
+void rn_net_forward(struct rn_net *net, const float *images, int n, bool training)
+{
+    net->bytes = (struct rn_image_shape){0};
+    forward(&(struct rn_net_pass){ .net = net, .floats = images }, n, training);
+}
+
+void rn_net_forward_images(struct rn_net *net, const struct rn_images *images, bool training)
+{
+    RN_ASSERT(images->shape.C == 3 && images->shape.H == net->config.image_size &&
+              images->shape.W == net->config.image_size);
+    net->bytes = images->shape;
+    forward(&(struct rn_net_pass){ .net = net, .bytes = images }, images->shape.N, training);
+}
+
 void rn_net_backward(struct rn_net *net)
 {
-    struct pass pass = { net, NULL };
+    struct rn_net_pass pass = { .net = net };
     RN_ASSERT(net->plan == &net->training);
     const rn_fpmode mode = rn_fpmode_enter();
     rn_mark_begin("backward");
@@ -400,9 +434,14 @@ void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int to
         ops->softmax_cross_entropy(net->dev, dloss + first, gradient, logits_of(net, part),
                                    dlabels + first, &s);
     }
-    ops->read(net->dev, loss, dloss, (size_t)net->images * sizeof *loss);
+    if (loss) rn_net_losses(net, loss);
     rn_mark_end();
     rn_fpmode_leave(mode);
+}
+
+void rn_net_losses(struct rn_net *net, double *loss)
+{
+    net->ops->read(net->dev, loss, net->arena + net->at.loss, (size_t)net->images * sizeof *loss);
 }
 
 void rn_net_commit_statistics(struct rn_net *net)
@@ -421,41 +460,4 @@ void rn_net_commit_statistics(struct rn_net *net)
     rn_mark_end();
     net->packed_valid = false; /* folded weights are made of the running statistics */
     rn_fpmode_leave(mode);
-}
-
-/* -- when values are not finite (A7) ----------------------------------------------------------- */
-
-bool rn_net_gradients_finite(struct rn_net *net)
-{
-    return net->ops->finite(net->dev, rn_net_gradients(net), net->graph.trainable);
-}
-
-static bool output_finite(const struct rn_net *net, int node, int buffer)
-{
-    if (buffer == RN_NONE) return true;
-    const struct rn_node *n = &net->graph.node[node];
-    size_t count = (size_t)net->n * (size_t)n->C * (size_t)n->H * (size_t)n->W;
-    if (n->kind == RN_NODE_LINEAR) return net->ops->finite(net->dev, at(net, buffer), count);
-    return net->ops->tensor_finite(net->dev, at(net, buffer), count);
-}
-
-const char *rn_net_find_not_finite(struct rn_net *net, const float *images, int n)
-{
-    net->images = n;
-    net->plan = &net->training;
-    net->packed_valid = false;
-    begin_pass(net, images, n);
-    for (int i = 0; i < net->plan->loss; i++) {
-        const struct rn_plan_step *step = &net->plan->step[i];
-        const struct rn_node *node = &net->graph.node[step->node];
-        run_step(net, step);
-        if (!output_finite(net, node->src, step->x)) return net->graph.node[node->src].name;
-        if (!output_finite(net, step->node, step->out)) return node->name;
-    }
-    for (int i = net->graph.params - 1; i >= 0; i--) { /* backward order: the head comes first */
-        const struct rn_param *p = &net->graph.param[i];
-        if (p->trainable && !net->ops->finite(net->dev, rn_net_gradients(net) + p->offset, p->count))
-            return p->name;
-    }
-    return NULL;
 }

@@ -15,7 +15,7 @@ struct rn_net_memory {
     size_t weights;       /* trainable, and running statistics */
     size_t gradients;     /* of the parameters */
     size_t packed;        /* weights in the form of inference, where they have a place of their own */
-    size_t statistics;    /* of a batch, loss, labels, logits, and room on the host for one parameter */
+    size_t statistics;    /* of a batch, loss, labels, logits, pixels, and room on the host for one parameter */
     size_t block;         /* for what is alive during a pass: peak, and gaps between it */
     size_t idle;          /* training: what only an evaluation in between uses */
     size_t arena;         /* all of these but the room on the host */

@@ -94,6 +94,7 @@ static void lay_out(struct rn_net *net)
     const struct rn_graph *g = &net->graph;
     const bool training = net->config.batch > 0;
     const size_t n = (size_t)RN_MAX(net->config.batch, net->config.eval_batch);
+    const size_t at_once = (size_t)RN_MAX(net->config.batch, net->part);
     const size_t parts = (size_t)(net->config.eval_batch + net->part - 1) / (size_t)net->part;
     struct rn_layout *at = &net->at;
     size_t bytes = 0;
@@ -106,6 +107,7 @@ static void lay_out(struct rn_net *net)
     at->saved = take(&bytes, training ? saved_bytes(net) : 0);
     at->loss = take(&bytes, n * sizeof(double));
     at->labels = take(&bytes, n * sizeof(int32_t));
+    at->verdict = take(&bytes, sizeof(int32_t));
     if (training) {
         const size_t evaluation = net->evaluation.bytes + at->packed_bytes;
         at->block = take(&bytes, RN_MAX(net->training.bytes, evaluation));
@@ -116,6 +118,8 @@ static void lay_out(struct rn_net *net)
         at->block = take(&bytes, RN_MAX(net->evaluation.bytes, largest_param(g) * sizeof(float)));
     }
     at->logits = take(&bytes, parts * at->logits_bytes);
+    at->pixels = take(&bytes, at_once * 3 * (size_t)net->config.image_size * (size_t)net->config.image_size);
+    at->moves = take(&bytes, at_once * sizeof(struct rn_image_move));
     at->bytes = bytes;
     place_buffers(net);
 }

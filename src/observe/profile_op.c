@@ -72,6 +72,7 @@ static const struct row {
     [RN_OP_ADAMW] = { .name = "aten::_fused_adamw_", .family = RN_FAMILY_OPTIMIZER },
     [RN_OP_TENSOR_SET] = { .name = "aten::contiguous", .family = RN_FAMILY_COPY },
     [RN_OP_TENSOR_GET] = { .name = "aten::contiguous", .family = RN_FAMILY_COPY },
+    [RN_OP_IMAGES] = { .name = "images.normalize", .family = RN_FAMILY_DATA },
     [RN_OP_WRITE] = { .name = "aten::copy_", .family = RN_FAMILY_COPY },
     [RN_OP_READ] = { .name = "aten::copy_", .family = RN_FAMILY_COPY },
     [RN_OP_COPY] = { .name = "aten::copy_", .family = RN_FAMILY_COPY },
@@ -200,6 +201,7 @@ static struct rn_cost flat_cost(const struct rn_op *o)
         const int64_t host = 4 * source(o), tensor = e * source(o);
         return o->kind == RN_OP_TENSOR_SET ? cost(0, host, tensor) : cost(0, tensor, host);
     }
+    case RN_OP_IMAGES: return cost(3 * source(o), source(o), e * source(o)); /* quotient, difference, quotient */
     default: return cost(0, n, n);
     }
 }

@@ -176,6 +176,13 @@ static void tensor_get(void *dev, float *nchw, const void *src, int N, int C, in
     CALL(tensor_op(w, RN_OP_TENSOR_GET, N, C, H, W), ops->tensor_get(w->dev, nchw, src, N, C, H, W));
 }
 
+static void images_forward(void *dev, void *dst, const uint8_t *src, const struct rn_image_move *move,
+                           const struct rn_image_shape *s)
+{
+    INNER(dev);
+    CALL(tensor_op(w, RN_OP_IMAGES, s->N, s->C, s->H, s->W), ops->images_forward(w->dev, dst, src, move, s));
+}
+
 /* -- convolution --------------------------------------------------------------------------------- */
 
 static size_t conv2d_workspace(void *dev, const struct rn_conv_shape *s)
@@ -377,13 +384,14 @@ static void relu_forward(void *dev, void *dst, const void *src, size_t count)
 OF_TWO(relu_backward, RN_OP_RELU_BACK)
 OF_TWO(add, RN_OP_ADD)
 
-static int tensor_finite(void *dev, const void *src, size_t count)
-{
-    INNER(dev);
-    int all;
-    CALL(flat_op(w, RN_OP_TENSOR_FINITE, count), all = ops->tensor_finite(w->dev, src, count));
-    return all;
-}
+#define VERDICT(slot, type, kind) \
+    static void slot(void *dev, int32_t *all, const type *src, size_t count) \
+    { \
+        INNER(dev); \
+        CALL(flat_op(w, kind, count), ops->slot(w->dev, all, src, count)); \
+    }
+VERDICT(tensor_finite, void, RN_OP_TENSOR_FINITE)
+VERDICT(finite, float, RN_OP_FINITE)
 
 static void maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src, const struct rn_pool_shape *s)
 {
@@ -428,14 +436,6 @@ static void accumulate(void *dev, float *dst, const float *src, size_t count)
     CALL(flat_op(w, RN_OP_ACCUMULATE, count), ops->accumulate(w->dev, dst, src, count));
 }
 
-static int finite(void *dev, const float *src, size_t count)
-{
-    INNER(dev);
-    int all;
-    CALL(flat_op(w, RN_OP_FINITE, count), all = ops->finite(w->dev, src, count));
-    return all;
-}
-
 static void sgd_update(void *dev, float *weights, float *velocity, const float *gradient, size_t count,
                        const struct rn_sgd *hp)
 {
@@ -449,17 +449,16 @@ static void adamw_update(void *dev, float *weights, float *first, float *second,
                          size_t count, const struct rn_adamw *hp)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_ADAMW, count),
-         ops->adamw_update(w->dev, weights, first, second, gradient, count, hp));
+    CALL(flat_op(w, RN_OP_ADAMW, count), ops->adamw_update(w->dev, weights, first, second, gradient, count, hp));
 }
 
 /* -- the table ----------------------------------------------------------------------------------- */
 
 static const struct rn_ops table = {
-    .version = RN_BACKEND_VERSION, .struct_bytes = sizeof(struct rn_ops),
-    .open = open_nothing, .close = close_both, .isa = isa, .alloc = alloc, .release = release, .write = write_to,
-    .read = read_from, .copy = copy, .sync = sync_all, .run = run, .tensor_bytes = tensor_bytes,
-    .tensor_set = tensor_set, .tensor_get = tensor_get, .conv2d_workspace = conv2d_workspace,
+    .version = RN_BACKEND_VERSION, .struct_bytes = sizeof(struct rn_ops), .open = open_nothing,
+    .close = close_both, .isa = isa, .alloc = alloc, .release = release, .write = write_to, .read = read_from,
+    .copy = copy, .sync = sync_all, .run = run, .tensor_bytes = tensor_bytes, .tensor_set = tensor_set,
+    .tensor_get = tensor_get, .images_forward = images_forward, .conv2d_workspace = conv2d_workspace,
     .conv2d_packed_bytes = conv2d_packed_bytes, .conv2d_pack = conv2d_pack, .conv2d_unpack = conv2d_unpack,
     .conv2d_forward = conv2d_forward, .conv2d_bias = conv2d_bias, .conv2d_backward_data = conv2d_backward_data,
     .conv2d_backward_weights = conv2d_backward_weights, .linear_workspace = linear_workspace,
@@ -470,11 +469,12 @@ static const struct rn_ops table = {
     .batchnorm_backward = batchnorm_backward, .batchnorm_backward_eval = batchnorm_backward_eval,
     .conv2d_bn = conv2d_bn, .conv2d_bn_train = conv2d_bn_train, .conv2d_fold = conv2d_fold,
     .relu_forward = relu_forward, .relu_backward = relu_backward, .add = add, .tensor_finite = tensor_finite,
-    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
-    .avgpool_backward = avgpool_backward, .global_avgpool_forward = global_avgpool_forward,
-    .global_avgpool_backward = global_avgpool_backward, .resize_forward = resize_forward,
-    .resize_backward = resize_backward, .softmax_cross_entropy = softmax_cross_entropy, .accumulate = accumulate,
-    .finite = finite, .sgd_update = sgd_update, .adamw_update = adamw_update,
+    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward,
+    .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward,
+    .global_avgpool_forward = global_avgpool_forward, .global_avgpool_backward = global_avgpool_backward,
+    .resize_forward = resize_forward, .resize_backward = resize_backward,
+    .softmax_cross_entropy = softmax_cross_entropy, .accumulate = accumulate, .finite = finite,
+    .sgd_update = sgd_update, .adamw_update = adamw_update,
 };
 
 rn_status rn_observe(const struct rn_ops **ops, void **dev)

@@ -32,30 +32,23 @@ struct pass {
     int classes;
     double *loss;
     float *logits;
-    float *mirrored, *other; /* images and logits of the mirror images; NULL without flip */
+    struct rn_image_move *mirrored; /* and logits, of the mirror images; NULL without flip */
+    float *other;
 };
 
 /* -- the mirror image -------------------------------------------------------------------------- */
 
-static size_t image_floats(const struct rn_net *net)
-{
-    size_t side = (size_t)rn_net_config_of(net)->image_size;
-    return 3 * side * side;
-}
-
-static void mirror(float *dst, const float *src, size_t rows, size_t width)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t x = 0; x < width; x++) dst[r * width + x] = src[r * width + width - 1 - x];
-}
-
 /* Halves are exact, so that an image and its mirror image get the same bits. */
 static void average_with_mirror(const struct pass *p, const struct rn_batch *b)
 {
-    size_t width = (size_t)rn_net_config_of(p->net)->image_size;
-    size_t count = (size_t)b->n * (size_t)p->classes;
-    mirror(p->mirrored, b->images, (size_t)b->n * 3 * width, width);
-    rn_net_forward(p->net, p->mirrored, b->n, false);
+    const size_t count = (size_t)b->n * (size_t)p->classes;
+    struct rn_images images = b->images;
+    for (int i = 0; i < b->n; i++) {
+        p->mirrored[i] = b->images.move[i];
+        p->mirrored[i].mirror ^= 1;
+    }
+    images.move = p->mirrored;
+    rn_net_forward_images(p->net, &images, false);
     rn_net_logits(p->net, p->other);
     for (size_t i = 0; i < count; i++) p->logits[i] = rn_store(0.5f * p->logits[i] + 0.5f * p->other[i]);
 }
@@ -65,7 +58,7 @@ static void average_with_mirror(const struct pass *p, const struct rn_batch *b)
 /* Logits and losses of the batch. */
 static void answer_batch(const struct pass *p, const struct rn_batch *b)
 {
-    rn_net_forward(p->net, b->images, b->n, false);
+    rn_net_forward_images(p->net, &b->images, false);
     rn_net_logits(p->net, p->logits);
     if (!p->mirrored) {
         rn_net_loss(p->net, p->loss, b->labels, 0, 0.0);
@@ -127,7 +120,7 @@ rn_status rn_evaluate(struct rn_metrics *m, struct rn_net *net, struct rn_loader
                       .logits = rn_alloc_array(images, classes * sizeof *p.logits) };
     rn_status status = p.loss && p.logits ? RN_OK : RN_ENOMEM;
     if (!status && m->flip) {
-        p.mirrored = rn_alloc_array(images, image_floats(net) * sizeof *p.mirrored);
+        p.mirrored = rn_alloc_array(images, sizeof *p.mirrored);
         p.other = rn_alloc_array(images, classes * sizeof *p.other);
         if (!p.mirrored || !p.other) status = RN_ENOMEM;
     }

@@ -35,10 +35,11 @@ static rn_status write(const char *path, const struct rn_value *root)
  * end again, and leaves the same. */
 static rn_status save(struct loop *l, bool best)
 {
-    if (!l->run) return RN_OK;
+    rn_status status = rn_trainer_settle(l->t);
+    if (status || !l->run) return status;
     rn_mark_begin("checkpoint");
     struct rn_value *root = rn_trainer_tree(l->t);
-    rn_status status = root ? RN_OK : RN_ENOMEM;
+    status = root ? RN_OK : RN_ENOMEM;
     if (status == RN_OK && best) status = write(rn_run_best(l->run), root);
     if (status == RN_OK) status = write(rn_run_last(l->run), root);
     rn_value_free(root);
@@ -56,6 +57,7 @@ static rn_status end_failed(struct loop *l, rn_status failure)
     char why[512];
     snprintf(why, sizeof why, "%s", rn_error());
     if (!l->run) return failure;
+    rn_trainer_settle(l->t); /* tells whether there is a state to save */
     if (l->t->damaged && l->saved < 0)
         return rn_fail(failure, "%s; no checkpoint was written", why);
     if (!l->t->damaged && save(l, false))
@@ -127,9 +129,11 @@ rn_status rn_train(struct rn_trainer *t, struct rn_run *run, const struct rn_obs
 
 rn_status rn_trainer_save(struct rn_trainer *t, const char *path)
 {
+    rn_status status = rn_trainer_settle(t);
+    if (status) return status;
     struct rn_value *root = rn_trainer_tree(t);
     if (!root) return RN_ENOMEM;
-    rn_status status = rn_pth_write(path, root);
+    status = rn_pth_write(path, root);
     rn_value_free(root);
     return status;
 }

@@ -64,10 +64,12 @@ void rn_scale_loss(struct rn_trainer *t, int images)
 rn_status rn_unscale(struct rn_trainer *t, float *gradients)
 {
     const double scale = t->s.scaler.scale;
-    const size_t count = rn_net_trainable_count(t->net);
+    bool finite = true;
+    rn_status status = RN_OK;
     if (!t->c.scaling.kind) return RN_OK;
-    rn_multiply(&t->times, gradients, count, 1 / scale);
-    if (scale >= 1 || t->ops->finite(t->dev, gradients, count)) return RN_OK;
+    rn_multiply(&t->times, gradients, rn_net_trainable_count(t->net), 1 / scale);
+    if (scale < 1) status = rn_trainer_judge(t, gradients, &finite);
+    if (status || finite) return status;
     return rn_fail(RN_EFAIL, "step %" PRId64 ": a gradient is beyond all floats without its scale", t->s.step + 1);
 }
 

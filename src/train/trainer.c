@@ -1,6 +1,9 @@
 /*
  * trainer.c - the trainer: creation, one step, the end of an epoch.  A step either happens whole
  * or, when a number in it is not finite, not at all (A7).
+ *
+ * A step is queued on the device and waited for once, when its gradients are there: losses, logits and the verdicts
+ * come back together.  What the update made of the weights is judged with the next step, or where they are used.
  */
 #include "train/trainer.h"
 #include "base/marks.h"
@@ -11,6 +14,8 @@
 
 #include <inttypes.h>
 #include <string.h>
+
+enum verdict { OF_GRADIENTS, OF_WEIGHTS, VERDICTS };
 
 /* -- creation ---------------------------------------------------------------------------------- */
 rn_status rn_train_config_check(const struct rn_train_config *c)
@@ -115,6 +120,8 @@ static rn_status create_scratch(struct rn_trainer *t)
     t->logits = rn_alloc_array((size_t)c->batch * (size_t)c->arch.classes, sizeof *t->logits);
     t->batches = rn_alloc_array(rn_net_params(t->net, &p), sizeof *t->batches);
     if (!t->loss || !t->logits || !t->batches) return RN_ENOMEM;
+    if ((status = t->ops->alloc(t->dev, &memory, VERDICTS * sizeof *t->verdict))) return status;
+    t->verdict = memory;
     if (c->parts == 1) return RN_OK;
     status = t->ops->alloc(t->dev, &memory, rn_net_trainable_count(t->net) * sizeof(float));
     if (status) return status;
@@ -160,6 +167,7 @@ void rn_trainer_free(struct rn_trainer *t)
 {
     if (!t) return;
     if (t->net) {
+        t->ops->release(t->dev, t->verdict);
         t->ops->release(t->dev, t->sum);
         t->ops->release(t->dev, t->buffers);
     }
@@ -205,20 +213,49 @@ struct rn_rates rn_trainer_rates(const struct rn_trainer *t)
 
 static rn_status not_finite(struct rn_trainer *t, const char *what, const struct rn_batch *b)
 {
-    const char *where = rn_net_find_not_finite(t->net, b->images, b->n);
+    const char *where = rn_net_find_not_finite(t->net, NULL, b->n);
     return rn_fail(RN_EFAIL, "step %" PRId64 ": %s is not finite%s%s", t->s.step + 1, what,
                    where ? "; first in " : "", where ? where : "");
 }
 
+static void judge(struct rn_trainer *t, enum verdict of, const float *x)
+{
+    t->ops->finite(t->dev, &t->verdict[of], x, rn_net_trainable_count(t->net));
+}
+
+/* Waits for the device.  A device that failed gives other bits than 1. */
+static rn_status read_verdicts(struct rn_trainer *t, int32_t verdict[VERDICTS])
+{
+    t->ops->read(t->dev, verdict, t->verdict, VERDICTS * sizeof *verdict);
+    const bool good = !t->unjudged || verdict[OF_WEIGHTS] == 1;
+    t->unjudged = false;
+    if (good) return RN_OK;
+    t->damaged = true;
+    return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step);
+}
+
+rn_status rn_trainer_settle(struct rn_trainer *t)
+{
+    int32_t verdict[VERDICTS];
+    return t->unjudged ? read_verdicts(t, verdict) : RN_OK;
+}
+
+rn_status rn_trainer_judge(struct rn_trainer *t, const float *gradients, bool *finite)
+{
+    int32_t verdict[VERDICTS];
+    judge(t, OF_GRADIENTS, gradients);
+    rn_status status = read_verdicts(t, verdict);
+    *finite = verdict[OF_GRADIENTS] == 1;
+    return status;
+}
+
 struct part_results { struct rn_sum loss; int64_t correct, images; bool overflow; };
 
-/* Forward, loss and backward of one part; total: images of the whole step. */
-static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int total,
-                          struct part_results *r)
+/* Losses and answers of a part into the step's. */
+static rn_status score_part(struct rn_trainer *t, const struct rn_batch *b, struct part_results *r)
 {
-    int classes = t->c.arch.classes;
-    rn_net_forward(t->net, b->images, b->n, true);
-    rn_net_loss(t->net, t->loss, b->labels, total, t->c.smoothing);
+    const int classes = t->c.arch.classes;
+    rn_net_losses(t->net, t->loss);
     rn_net_logits(t->net, t->logits);
     for (int i = 0; i < b->n; i++) {
         bool top1, top5;
@@ -230,9 +267,22 @@ static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int to
         r->correct += top1;
     }
     r->images += b->n;
+    return RN_OK;
+}
+
+/* Forward, loss and backward of one part; total: images of the whole step. */
+static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int total,
+                          struct part_results *r)
+{
+    bool finite;
+    rn_status status;
+    rn_net_forward_images(t->net, &b->images, true);
+    rn_net_loss(t->net, NULL, b->labels, total, t->c.smoothing);
     rn_scale_loss(t, b->n);
     rn_net_backward(t->net);
-    if (rn_net_gradients_finite(t->net)) return t->sum ? RN_OK : rn_unscale(t, rn_net_gradients(t->net));
+    if ((status = rn_trainer_judge(t, rn_net_gradients(t->net), &finite))) return status;
+    if ((status = score_part(t, b, r))) return status;
+    if (finite) return t->sum ? RN_OK : rn_unscale(t, rn_net_gradients(t->net));
     r->overflow = true;
     return rn_may_skip(t) ? RN_OK : rn_scaled_failure(t, not_finite(t, "a gradient", b));
 }
@@ -240,7 +290,10 @@ static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int to
 /* The sum of the parts' gradients becomes the step's. */
 static rn_status finish_sum(struct rn_trainer *t, struct part_results *r)
 {
-    if (t->ops->finite(t->dev, t->sum, rn_net_trainable_count(t->net))) return rn_unscale(t, t->sum);
+    bool finite;
+    rn_status status = rn_trainer_judge(t, t->sum, &finite);
+    if (status) return status;
+    if (finite) return rn_unscale(t, t->sum);
     r->overflow = true;
     if (rn_may_skip(t)) return RN_OK;
     return rn_scaled_failure(t, rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
@@ -298,7 +351,7 @@ static void account(struct rn_trainer *t, const struct part_results *r, double l
     t->epoch_images += r->images;
 }
 
-static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, double lr, double scale)
+static rn_status report_step(struct rn_trainer *t, struct rn_step *out, double loss, double lr, double scale)
 {
     const struct rn_state *s = &t->s;
     *out = (struct rn_step){
@@ -317,17 +370,18 @@ static void report_step(struct rn_trainer *t, struct rn_step *out, double loss, 
         .next_scale = t->c.scaling.kind ? s->scaler.scale : 0,
         .hashed = t->c.hash_steps || (!t->c.hash_none && s->step <= t->resumed_at + RN_HASHED_STEPS),
     };
-    if (out->hashed) out->hash = rn_net_hash(t->net);
+    if (!out->hashed) return RN_OK;
+    out->hash = rn_net_hash(t->net);
+    return rn_trainer_settle(t);
 }
 
 /* The step's gradients into the weights. */
-static rn_status update(struct rn_trainer *t, float *gradients, const struct rn_rates *rates)
+static void update(struct rn_trainer *t, float *gradients, const struct rn_rates *rates)
 {
     if (t->clip.net) rn_clip_gradients(&t->clip, gradients);
     rn_optimizer_update(&t->opt, gradients, rates);
-    if (t->ops->finite(t->dev, rn_net_weights(t->net), rn_net_trainable_count(t->net))) return RN_OK;
-    t->damaged = true;
-    return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step + 1);
+    judge(t, OF_WEIGHTS, rn_net_weights(t->net));
+    t->unjudged = true;
 }
 
 static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
@@ -347,7 +401,7 @@ static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
     if ((status = run_parts(t, (int)RN_MIN(whole, t->count - before), &r, &gradients)))
         return status;
     struct rn_rates rates = rn_trainer_rates(t);
-    if (!r.overflow && (status = update(t, gradients, &rates))) return status;
+    if (!r.overflow) update(t, gradients, &rates);
     const double scale = t->c.scaling.kind ? t->s.scaler.scale : 0;
     if (t->c.scaling.kind == RN_SCALING_DYNAMIC) rn_scaler_update(&t->s.scaler, r.overflow, t->c.scaling.interval);
     t->begun = true;
@@ -355,9 +409,9 @@ static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
         rn_average_follow(&t->average, t->c.average_decay);
     double loss = rn_sum_total(&r.loss) / (double)r.images;
     account(t, &r, loss, rn_seconds() - start);
-    report_step(t, out, loss, rates.lr[0], scale);
+    status = report_step(t, out, loss, rates.lr[0], scale);
     out->skipped = r.overflow;
-    return RN_OK;
+    return status;
 }
 
 rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out)
@@ -375,7 +429,8 @@ rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out)
 rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg)
 {
     struct rn_metrics m = {0};
-    rn_status status = rn_net_resize(t->net, t->c.image_size);
+    rn_status status = rn_trainer_settle(t);
+    if (!status) status = rn_net_resize(t->net, t->c.image_size);
     if (status) return status;
     t->begun = false; /* the next step sees to its own size */
     rn_average_exchange(&t->average);

@@ -107,7 +107,9 @@ struct rn_trainer {
     int64_t resumed_at;             /* step at which this process began */
     int64_t steps_per_epoch, count; /* of the training split, after --limit-train */
     bool begun;                     /* the loader stands at step_in_epoch */
+    bool unjudged;                  /* the verdict on the last update is on its way */
     bool damaged;                   /* an update made a weight not finite: never save this */
+    int32_t *verdict;               /* device: whether gradients, and weights, are finite: of enum verdict */
     float *sum, *buffers;           /* device, parts > 1: gradients; statistics to restore */
     int64_t *batches;
     double *loss;                   /* [batch] per image, [batch][classes] */
@@ -128,6 +130,10 @@ rn_status rn_unscale(struct rn_trainer *t, float *gradients);
 /* Adds to a failure what the scale was. */
 rn_status rn_scaled_failure(const struct rn_trainer *t, rn_status status);
 
+/* Whether all gradients are finite; waits for all that is queued.  RN_EFAIL: the last update's weights are not. */
+rn_status rn_trainer_judge(struct rn_trainer *t, const float *gradients, bool *finite);
+/* Waits for the verdict on the last update: before anything is made of its weights.  RN_EFAIL: one is not finite. */
+rn_status rn_trainer_settle(struct rn_trainer *t);
 struct rn_rates rn_trainer_rates(const struct rn_trainer *t);
 /* Validation now, without effect on later bits; fills val_* and eval_step. */
 rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg);

@@ -41,7 +41,7 @@ refuses "sensitivity in percent" 2 'target-sensitivity' sh "$T/judge" --target-s
 refuses "positive class of ten" 2 'positive-class is for two classes' sh "$T/judge" --positive-class disc
 refuses "ROC curve of ten classes" 2 'roc is for two classes' sh "$T/judge" --roc "$T/roc.csv"
 refuses "PR curve of ten classes" 2 'pr is for two classes' sh "$T/judge" --pr "$T/pr.csv"
-refuses "two outputs in one file" 2 '--logits and --confusion' sh "$T/judge" --logits "$T/x.svg" --confusion "$T/x.svg"
+refuses "two outputs in one file" 2 '--logits and --predictions' sh "$T/judge" --logits "$T/x.npy" --predictions "$T/x.npy"
 refuses "unknown augmentation at test time" 2 'flip' sh "$T/judge" --tta flop
 refuses "logits where nothing can be written" 4 '/proc' sh "$T/judge" --logits /proc/nope/x.npy
 refuses "confusion matrix as .jpg" 2 'png' sh "$T/judge" --confusion "$T/c.jpg"

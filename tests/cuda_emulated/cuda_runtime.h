@@ -97,6 +97,8 @@ enum cudaDataType { CUDA_R_32F = 0, CUDA_R_16F = 2, CUDA_R_16BF = 14 };
 using cudaStream_t = struct rn_emulated_stream *;
 using cudaGraph_t = struct rn_emulated_graph *;
 using cudaGraphExec_t = struct rn_emulated_graph *;
+using cudaEvent_t = struct rn_emulated_event *;
+constexpr unsigned cudaEventDisableTiming = 2, cudaHostAllocDefault = 0;
 struct cudaLaunchConfig_t { dim3 gridDim, blockDim; size_t dynamicSmemBytes; cudaStream_t stream; };
 
 const char *cudaGetErrorString(cudaError_t error);
@@ -113,6 +115,12 @@ cudaError_t cudaMalloc(void **mem, size_t bytes);
 cudaError_t cudaFree(void *mem);
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *mem, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaHostAlloc(void **mem, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void *mem);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags = 0);
@@ -127,6 +135,8 @@ cudaError_t rn_emulated_launch(const cudaLaunchConfig_t *config, std::function<v
 /* Calls work, which may touch device memory, in the order of the stream: for libraries. */
 cudaError_t rn_emulated_work(cudaStream_t stream, std::function<void()> work);
 [[noreturn]] void rn_emulated_die(const char *what);
+/* How many graphs have been launched so far. */
+long rn_emulated_graph_launches();
 /* Ends the process unless p is NULL or points into memory of cudaMalloc. */
 void rn_emulated_check_pointer(const void *p);
 

@@ -13,29 +13,26 @@
  *   RN_EMULATED_DEVICES   how many there are (1); RN_EMULATED_DRIVER: the driver's version, 0 for none (13000)
  *   RN_EMULATED_MEMORY    MiB that can be allocated (4096)
  *   RN_EMULATED_RIGHTS    open: the host keeps its access, which saves half of the time
- *   RN_EMULATED_CAPTURE   refuse: whatever is captured ends with an error
+ *   RN_EMULATED_CAPTURE   refuse: whatever is captured ends with an error; late: its graph cannot be launched
  *   RN_EMULATED_COUNT     yes: at the end, a line on standard error with what was called how often
  *
  * A captured stream runs nothing; its commands are kept and run by every launch of the graph.  What CUDA does not allow
  * meanwhile (allocating, waiting) fails and spoils the capture.
  */
-#include "cuda_runtime.h"
+#include "block.h"
+#include "locked.h"
 
 extern "C" {
 #include "base/real.h"
 }
 
 #include <pthread.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <vector>
-
-dim3 gridDim, blockDim, blockIdx, threadIdx;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* one launch or copy at a time */
 
@@ -61,6 +58,12 @@ static long setting(const char *name, long otherwise)
     return text && *text ? strtol(text, nullptr, 10) : otherwise;
 }
 
+static bool chosen(const char *name, const char *word)
+{
+    const char *text = getenv(name);
+    return text && !strcmp(text, word);
+}
+
 float rn_emulated_fmaf(float x, float y, float z) { return rn_soft_fmaf(x, y, z); }
 
 /* -- streams ----------------------------------------------------------------------------------------- */
@@ -76,7 +79,7 @@ static cudaError_t in_order(cudaStream_t stream, std::function<cudaError_t()> co
 }
 
 /* What may not happen in a thread that captures. */
-static bool forbidden()
+bool rn_emulated_forbidden()
 {
     if (captures) spoilt = true;
     return captures != nullptr;
@@ -88,8 +91,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
     stream->capturing = true;
     stream->captured.commands.clear();
     captures = stream;
-    const char *wanted = getenv("RN_EMULATED_CAPTURE");
-    spoilt = wanted && !strcmp(wanted, "refuse");
+    spoilt = chosen("RN_EMULATED_CAPTURE", "refuse");
     capture_count++;
     return cudaSuccess;
 }
@@ -105,8 +107,13 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     return cudaSuccess;
 }
 
+/* Where it fails it has written something. */
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
 {
+    if (chosen("RN_EMULATED_CAPTURE", "late")) {
+        memset(exec, 0xff, sizeof *exec);
+        return cudaErrorInvalidValue;
+    }
     *exec = new rn_emulated_graph(*graph);
     return cudaSuccess;
 }
@@ -133,6 +140,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
     return cudaSuccess;
 }
 
+long rn_emulated_graph_launches() { return graph_count; }
+
 static void print_counts()
 {
     fprintf(stderr, "emulated device: %ld launches, %ld captures, %ld graph launches\n", launch_count, capture_count,
@@ -157,10 +166,11 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 /* -- memory ------------------------------------------------------------------------------------------ */
 
 constexpr size_t PAGE = 4096, SPACE = size_t{ 1 } << 38, MOST = 1 << 16;
+constexpr int RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE; /* with no rights: an address and no memory */
 
 struct piece { char *pages; size_t length; char *mem; }; /* pages: without the guard behind them */
 
-static char *space;       /* addresses, never used twice */
+static char *space;       /* addresses, never used twice, and never by the host */
 static size_t taken, live_bytes, pieces;
 static piece piece_of[MOST];
 
@@ -193,10 +203,10 @@ cudaError_t cudaMalloc(void **mem, size_t bytes)
 {
     size_t length = (bytes + PAGE - 1) / PAGE * PAGE, rounded = (bytes + 63) / 64 * 64;
     cudaError_t error = cudaSuccess;
-    if (forbidden()) return cudaErrorStreamCaptureUnsupported;
+    if (rn_emulated_forbidden()) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&lock);
     if (!space) {
-        void *got = mmap(nullptr, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *got = mmap(nullptr, SPACE, PROT_NONE, RESERVED, -1, 0);
         if (got != MAP_FAILED) space = static_cast<char *>(got);
     }
     if (!space || !bytes || pieces == MOST || taken + length + PAGE > SPACE ||
@@ -219,12 +229,15 @@ cudaError_t cudaMalloc(void **mem, size_t bytes)
 cudaError_t cudaFree(void *mem)
 {
     if (!mem) return cudaSuccess;
-    if (forbidden()) return cudaErrorStreamCaptureUnsupported;
+    if (rn_emulated_forbidden()) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&lock);
     size_t i = 0;
     while (i < pieces && piece_of[i].mem != mem) i++;
     if (i == pieces) die("cudaFree of something else");
-    munmap(piece_of[i].pages, piece_of[i].length);
+    /* Unmapped, the addresses would go to whoever asks next, a heap of the host too: and a kernel with an old pointer
+     * would write there. */
+    if (mmap(piece_of[i].pages, piece_of[i].length, PROT_NONE, RESERVED | MAP_FIXED, -1, 0) == MAP_FAILED)
+        die("mmap fails");
     live_bytes -= piece_of[i].length;
     piece_of[i] = piece_of[--pieces];
     pthread_mutex_unlock(&lock);
@@ -261,7 +274,7 @@ static void copy_to_host(void *dst, const void *src, size_t bytes)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t)
 {
-    if (forbidden()) return cudaErrorStreamCaptureUnsupported;
+    if (rn_emulated_forbidden()) return cudaErrorStreamCaptureUnsupported;
     pthread_mutex_lock(&lock);
     while (arrival *a = arrivals) {
         arrivals = a->next;
@@ -270,6 +283,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t)
         free(a);
     }
     pthread_mutex_unlock(&lock);
+    rn_emulated_arrived();
     return cudaSuccess;
 }
 
@@ -278,11 +292,12 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
     if (bytes && (on_device(dst) != (kind != cudaMemcpyDeviceToHost) ||
                   on_device(src) != (kind != cudaMemcpyHostToDevice)))
         die("a copy in the wrong direction");
-    if (kind != cudaMemcpyDeviceToDevice && forbidden()) return cudaErrorStreamCaptureUnsupported;
+    if (kind != cudaMemcpyDeviceToDevice && rn_emulated_forbidden()) return cudaErrorStreamCaptureUnsupported;
     return in_order(stream, [=] {
         begin_access();
         if (kind == cudaMemcpyDeviceToHost) copy_to_host(dst, src, bytes);
         else if (bytes) memcpy(dst, src, bytes);
+        if (kind == cudaMemcpyHostToDevice) rn_emulated_depart(src, bytes);
         end_access();
         return cudaSuccess;
     });
@@ -340,119 +355,13 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int)
     return cudaSuccess;
 }
 
-/* -- blocks ------------------------------------------------------------------------------------------ */
-
-constexpr unsigned MOST_THREADS = 1024;
-constexpr size_t STACK = 128 << 10, MOST_SHARED = 48 << 10;
-
-struct fiber {
-    ucontext_t start;
-    jmp_buf at;
-    bool begun, done;
-    dim3 thread;
-    size_t shared;
-};
-
-static fiber fiber_of[MOST_THREADS];
-static fiber *running;
-static jmp_buf scheduler;
-static const std::function<void()> *kernel;
-alignas(128) static unsigned char shared[MOST_SHARED];
-static size_t shared_used = MOST_SHARED;
-
-void *rn_emulated_shared(size_t bytes)
-{
-    size_t at = running->shared;
-    running->shared += (bytes + 127) / 128 * 128;
-    if (running->shared > MOST_SHARED) die("a block needs more than 48 KB");
-    if (running->shared > shared_used) shared_used = running->shared;
-    return shared + at;
-}
-
-static void leave()
-{
-    if (!_setjmp(running->at)) _longjmp(scheduler, 1);
-}
-
-void __syncthreads() { leave(); }
-
-static void live()
-{
-    for (;;) {
-        (*kernel)();
-        running->done = true;
-        leave();
-    }
-}
-
-static void resume(fiber *f)
-{
-    running = f;
-    threadIdx = f->thread;
-    if (_setjmp(scheduler)) return;
-    if (f->begun) _longjmp(f->at, 1);
-    f->begun = true;
-    getcontext(&f->start);
-    void *stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack == MAP_FAILED) die("no memory for a stack");
-    f->start.uc_stack.ss_sp = stack;
-    f->start.uc_stack.ss_size = STACK;
-    makecontext(&f->start, live, 0);
-    setcontext(&f->start);
-}
-
-static size_t common_divisor(size_t a, size_t b) { return b ? common_divisor(b, a % b) : a; }
-
-/* The order of `count` things, the number `draw` of all: the i-th is the one of number (i * step + first) % count. */
-struct order { size_t first, step; };
-
-static order order_of(size_t count, uint64_t draw)
-{
-    static const char *text = getenv("RN_EMULATED_ORDER");
-    if (!text || !*text || !strcmp(text, "forward")) return { 0, 1 };
-    if (!strcmp(text, "reverse")) return { count - 1, count - 1 };
-    uint64_t word = (strtoull(text, nullptr, 10) + draw + 1) * 0x9e3779b97f4a7c15u;
-    order o = { static_cast<size_t>((word >> 20) % count), static_cast<size_t>((word >> 40) % count) };
-    while (common_divisor(o.step, count) != 1) o.step++;
-    return o;
-}
-
-/* From one barrier, or the start, to the next; returns how many threads have ended. */
-static unsigned run_stretch(unsigned threads)
-{
-    static uint64_t stretches;
-    order o = order_of(threads, stretches++);
-    unsigned ended = 0;
-    for (unsigned i = 0; i < threads; i++) {
-        fiber *f = &fiber_of[(i * o.step + o.first) % threads];
-        resume(f);
-        ended += f->done;
-    }
-    return ended;
-}
-
-static void run_block()
-{
-    unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-    memset(shared, 0xff, shared_used);
-    shared_used = 0;
-    for (unsigned i = 0; i < threads; i++) {
-        fiber_of[i].thread = { i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y };
-        fiber_of[i].done = false;
-        fiber_of[i].shared = 0;
-    }
-    for (;;) {
-        unsigned ended = run_stretch(threads);
-        if (ended == threads) return;
-        if (ended) die("some threads of a block end while others wait for them");
-    }
-}
+/* -- launches ---------------------------------------------------------------------------------------- */
 
 static bool possible(const cudaLaunchConfig_t *c)
 {
     const dim3 g = c->gridDim, b = c->blockDim;
     return g.x && g.y && g.z && g.x < 1u << 31 && g.y < 1 << 16 && g.z < 1 << 16 && b.x && b.y && b.z && b.z <= 64 &&
-           static_cast<size_t>(b.x) * b.y * b.z <= MOST_THREADS && !c->dynamicSmemBytes;
+           static_cast<size_t>(b.x) * b.y * b.z <= RN_EMULATED_THREADS && !c->dynamicSmemBytes;
 }
 
 /* Whether the launch that begins now is one that fails. */
@@ -466,17 +375,7 @@ static cudaError_t launch(dim3 grid, dim3 block, const std::function<void()> &bo
 {
     begin_access();
     const bool failing = fails();
-    kernel = &body;
-    gridDim = grid;
-    blockDim = block;
-    size_t blocks = static_cast<size_t>(gridDim.x) * gridDim.y * gridDim.z;
-    order o = order_of(blocks, 0);
-    for (size_t i = 0; i < blocks && !failing; i++) {
-        size_t b = (i * o.step + o.first) % blocks;
-        blockIdx = { static_cast<unsigned>(b % gridDim.x), static_cast<unsigned>(b / gridDim.x % gridDim.y),
-                     static_cast<unsigned>(b / gridDim.x / gridDim.y) };
-        run_block();
-    }
+    if (!failing) rn_emulated_run(grid, block, body);
     end_access();
     return failing ? cudaErrorLaunchFailure : cudaSuccess;
 }

@@ -7,6 +7,8 @@
  */
 #include "tools/train/settings.h"
 
+#include "base/mem.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,22 +26,29 @@ static rn_status put(const void *data, size_t bytes)
     return rn_fail(RN_EIO, "stdout: %s", strerror(errno));
 }
 
-static rn_status put_batch(const struct rn_batch *b, int channels)
+static rn_status put_batch(const struct rn_batch *b)
 {
-    const int32_t head[4] = { b->n, channels, b->height, b->width };
-    const size_t n = (size_t)b->n, image = (size_t)channels * (size_t)b->height * (size_t)b->width;
-    rn_status status = put(head, sizeof head);
+    const struct rn_image_shape *s = &b->images.shape;
+    const int32_t head[4] = { b->n, s->C, s->H, s->W };
+    const size_t n = (size_t)b->n, image = (size_t)s->C * (size_t)s->H * (size_t)s->W;
+    float *images = rn_alloc_array(RN_MAX(n, 1), image * sizeof *images);
+    rn_status status = images ? put(head, sizeof head) : RN_ENOMEM;
     if (!status) status = put(b->labels, n * sizeof *b->labels);
-    return status ? status : put(b->images, n * image * sizeof *b->images);
+    if (!status) {
+        rn_ops_ref.images_forward(NULL, images, b->images.pixels, b->images.move, s);
+        status = put(images, n * image * sizeof *images);
+    }
+    rn_free(images);
+    return status;
 }
 
-static rn_status put_epoch(struct rn_loader *loader, const struct rn_dataset *set, uint32_t epoch)
+static rn_status put_epoch(struct rn_loader *loader, uint32_t epoch)
 {
     struct rn_batch b = { .n = 1 };
     rn_status status = rn_loader_begin(loader, epoch, 0);
     while (!status && b.n) {
         status = rn_loader_next(loader, &b);
-        if (!status) status = put_batch(&b, set->channels);
+        if (!status) status = put_batch(&b);
     }
     return status;
 }
@@ -53,7 +62,7 @@ static rn_status put_epochs(const struct opt_set *o, const struct rn_train_confi
     struct rn_loader *loader;
     if (val) last = 0;
     rn_status status = rn_loader_create(&loader, &config);
-    for (int64_t e = first; !status && e <= last; e++) status = put_epoch(loader, c->data, (uint32_t)e);
+    for (int64_t e = first; !status && e <= last; e++) status = put_epoch(loader, (uint32_t)e);
     if (!status && fflush(stdout)) status = rn_fail(RN_EIO, "stdout: %s", strerror(errno));
     rn_loader_free(loader);
     return status;

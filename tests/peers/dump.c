@@ -116,7 +116,8 @@ static rn_status write_batches(const char *name, const struct rn_train_config *c
         status = rn_loader_next(loader, &b);
         if (!status && b.n != batch) status = rn_fail(RN_EUSAGE, "%s: too few images", c->data->name);
         for (size_t k = 0; !status && k < n; k++) labels[i * n + k] = b.labels[k];
-        if (!status) memcpy(images + i * n * image, b.images, n * image * sizeof *images);
+        if (!status)
+            rn_ops_ref.images_forward(NULL, images + i * n * image, b.images.pixels, b.images.move, &b.images.shape);
     }
     if (!status) status = add(&t, "images", RN_F32, 5, shape, images, (size_t)batches * n * image);
     if (!status) status = add(&t, "labels", RN_I64, 2, shape, labels, (size_t)batches * n);

@@ -130,15 +130,23 @@ static rn_status open_data(struct bench *b)
     return status ? status : rn_loader_begin(b->loader, 0, 0);
 }
 
-/* A whole batch; an epoch's smaller last one is passed over, so that every call does the same work. */
-static rn_status next_batch(struct bench *b, struct rn_batch *batch)
+/* The forward pass of a whole batch; an epoch's smaller last one is passed over, so that every call does the same
+ * work. */
+static rn_status forward(struct bench *b, const int32_t **labels)
 {
-    *batch = (struct rn_batch){ .images = b->images, .labels = b->labels, .n = b->batch };
-    if (!b->set) return RN_OK;
+    struct rn_batch batch;
     rn_status status;
-    while (!(status = rn_loader_next(b->loader, batch)) && batch->n != b->batch)
-        if (batch->n == 0 && (status = rn_loader_begin(b->loader, ++b->epoch, 0))) break;
-    return status;
+    *labels = b->labels;
+    if (!b->set) {
+        rn_net_forward(b->net, b->images, b->batch, b->train);
+        return RN_OK;
+    }
+    while (!(status = rn_loader_next(b->loader, &batch)) && batch.n != b->batch)
+        if (batch.n == 0 && (status = rn_loader_begin(b->loader, ++b->epoch, 0))) break;
+    if (status) return status;
+    *labels = batch.labels;
+    rn_net_forward_images(b->net, &batch.images, b->train);
+    return RN_OK;
 }
 
 static void update(struct bench *b)
@@ -161,12 +169,11 @@ static void update(struct bench *b)
 /* One call of what is measured, from the batch on the host to the result on the host. */
 static rn_status call(struct bench *b)
 {
-    struct rn_batch batch;
-    rn_status status = next_batch(b, &batch);
+    const int32_t *labels;
+    rn_status status = forward(b, &labels);
     if (status) return status;
-    rn_net_forward(b->net, batch.images, batch.n, b->train);
     if (b->train) {
-        rn_net_loss(b->net, b->loss, batch.labels, batch.n, 0);
+        rn_net_loss(b->net, b->loss, labels, b->batch, 0);
         rn_net_backward(b->net);
         if (!rn_net_gradients_finite(b->net))
             return rn_fail(RN_EFAIL, "batch %d: a gradient is not finite after %lld steps", b->batch,

@@ -105,7 +105,10 @@ static rn_status infer_step(struct profile_run *r, int64_t *images)
         status = rn_loader_begin(r->loader, 0, 0);
         if (!status) status = rn_loader_next(r->loader, &b);
     }
-    if (!status && b.n) rn_net_infer(r->net, b.images, b.n, r->logits);
+    if (!status && b.n) {
+        rn_net_forward_images(r->net, &b.images, false);
+        rn_net_logits(r->net, r->logits);
+    }
     rn_mark_end();
     if (!status && !b.n) return rn_fail(RN_EINPUT, "%s: no images to look at", r->data->spec);
     *images = b.n;

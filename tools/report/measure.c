@@ -215,8 +215,8 @@ static void add_base64(struct rn_text *t, const uint8_t *data, size_t bytes)
     }
 }
 
-/* The PNG in base64 of an image of floats 0 ... 1, every step-th pixel of it. */
-static rn_status picture(char **base64, const float *pixels, int height, int width)
+/* The PNG in base64 of a picture [3][height][width], every step-th pixel of it. */
+static rn_status picture(char **base64, const uint8_t *pixels, int height, int width)
 {
     const int step = (RN_MAX(height, width) + LARGEST_SIDE - 1) / LARGEST_SIDE, h = height / step, w = width / step;
     uint8_t *planes = rn_alloc_array((size_t)3 * (size_t)h, (size_t)w), *png = NULL;
@@ -226,8 +226,8 @@ static rn_status picture(char **base64, const float *pixels, int height, int wid
     for (int c = 0; c < 3; c++)
         for (int y = 0; y < h; y++)
             for (int x = 0; x < w; x++)
-                planes[at++] = (uint8_t)rint(255 * (double)pixels[((size_t)c * (size_t)height + (size_t)(y * step)) *
-                                                                      (size_t)width + (size_t)(x * step)]);
+                planes[at++] = pixels[((size_t)c * (size_t)height + (size_t)(y * step)) * (size_t)width +
+                                      (size_t)(x * step)];
     rn_status st = rn_png_encode(&png, &bytes, planes, w, h);
     if (!st) add_base64(&t, png, bytes);
     if (!st) st = rn_text_status(&t);
@@ -238,7 +238,7 @@ static rn_status picture(char **base64, const float *pixels, int height, int wid
     return st;
 }
 
-/* One more pass over the images, without normalisation, for the pictures of the first `shown` of the list. */
+/* One more pass over the images for the pictures of the first `shown` of the list. */
 static rn_status take_pictures(char **base64, const struct missed *list, int shown, const struct tool_evaluator *v,
                                const struct rn_split *split, int64_t count)
 {
@@ -253,7 +253,7 @@ static rn_status take_pictures(char **base64, const struct missed *list, int sho
         for (int i = 0; !st && i < batch.n; i++)
             for (int k = 0; !st && k < shown; k++)
                 if (list[k].index == batch.index[i])
-                    st = picture(&base64[k], batch.images + (size_t)i * size, v->data->height, v->data->width);
+                    st = picture(&base64[k], batch.images.pixels + (size_t)i * size, v->data->height, v->data->width);
     }
     rn_loader_free(loader);
     return st;

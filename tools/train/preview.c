@@ -1,8 +1,9 @@
 /*
  * preview.c - ./train --preview: a contact sheet of the first batch, as the loader hands it to the net.
  *
- * The floats are brought back to bytes, (x std + mean) 255, so that everything on the way to them is seen:
- * crops, colours, an erased part, which shows as the mean.  Small images are enlarged by a whole factor.
+ * The floats that the net is given, here by the reference, are brought back to bytes, (x std + mean) 255, so that
+ * everything on the way to them is seen: crops, colours, an erased part, which shows as the mean.  Small images are
+ * enlarged by a whole factor.
  */
 #include "tools/train/preview.h"
 
@@ -20,6 +21,7 @@
 #define MOST_PIXELS ((int64_t)1 << 24) /* of a sheet of more than one image */
 
 struct sheet {
+    float *images;   /* [n][C][H][W] */
     uint8_t *planes; /* [3][height][width] */
     int width, height;
     int columns, rows, zoom, tile_w, tile_h;
@@ -45,41 +47,46 @@ static int fitting(int images, const struct rn_dataset *d)
 
 static rn_status sheet_make(struct sheet *s, const struct rn_batch *b)
 {
+    const struct rn_image_shape *image = &b->images.shape;
     *s = (struct sheet){ .columns = columns_for(b->n) };
     s->rows = (b->n + s->columns - 1) / s->columns;
-    s->zoom = RN_MAX(1, LEAST_SIDE / RN_MAX(b->width, b->height));
-    s->tile_w = b->width * s->zoom + GAP;
-    s->tile_h = b->height * s->zoom + GAP;
+    s->zoom = RN_MAX(1, LEAST_SIDE / RN_MAX(image->W, image->H));
+    s->tile_w = image->W * s->zoom + GAP;
+    s->tile_h = image->H * s->zoom + GAP;
     s->width = s->columns * s->tile_w + GAP;
     s->height = s->rows * s->tile_h + GAP;
     const size_t bytes = 3 * (size_t)s->width * (size_t)s->height;
-    if (!(s->planes = rn_alloc(bytes))) return RN_ENOMEM;
+    s->images = rn_alloc_array((size_t)b->n * (size_t)image->C, (size_t)image->H * (size_t)image->W * sizeof(float));
+    s->planes = rn_alloc(bytes);
+    if (!s->images || !s->planes) return RN_ENOMEM;
+    rn_ops_ref.images_forward(NULL, s->images, b->images.pixels, b->images.move, image);
     memset(s->planes, PAPER, bytes);
     return RN_OK;
 }
 
 /* One plane of an image, its upper left corner at *dst. */
-static void draw_plane(uint8_t *dst, const struct sheet *s, const float *plane, const struct rn_batch *b,
-                       double mean, double std)
+static void draw_plane(uint8_t *dst, const struct sheet *s, const float *plane,
+                       const struct rn_image_shape *image, double mean, double std)
 {
-    for (int y = 0; y < b->height * s->zoom; y++, dst += s->width)
-        for (int x = 0; x < b->width * s->zoom; x++) {
-            const double value = plane[y / s->zoom * b->width + x / s->zoom] * std + mean;
+    for (int y = 0; y < image->H * s->zoom; y++, dst += s->width)
+        for (int x = 0; x < image->W * s->zoom; x++) {
+            const double value = plane[y / s->zoom * image->W + x / s->zoom] * std + mean;
             dst[x] = (uint8_t)rint(RN_MIN(RN_MAX(value * 255, 0.0), 255.0));
         }
 }
 
 static void draw(struct sheet *s, const struct rn_batch *b, const struct rn_train_config *c)
 {
-    const size_t plane = (size_t)b->width * (size_t)b->height, area = (size_t)s->width * (size_t)s->height;
+    const struct rn_image_shape *shape = &b->images.shape;
+    const size_t plane = (size_t)shape->W * (size_t)shape->H, area = (size_t)s->width * (size_t)s->height;
     const int channels = c->data->channels;
     for (int i = 0; i < b->n; i++) {
         const int top = GAP + i / s->columns * s->tile_h, left = GAP + i % s->columns * s->tile_w;
-        const float *image = b->images + (size_t)i * (size_t)channels * plane;
+        const float *image = s->images + (size_t)i * (size_t)channels * plane;
         uint8_t *corner = s->planes + (size_t)top * (size_t)s->width + left;
         for (int k = 0; k < 3; k++) {
             const int from = k % channels; /* grey is all three */
-            draw_plane(corner + (size_t)k * area, s, image + (size_t)from * plane, b, c->mean[from],
+            draw_plane(corner + (size_t)k * area, s, image + (size_t)from * plane, shape, c->mean[from],
                        c->std[from]);
         }
     }
@@ -127,6 +134,7 @@ rn_status tool_preview(struct rn_text *legend, const struct rn_train_config *con
     if (!st) st = rn_file_write(path, png, bytes);
     rn_free(png);
     rn_free(s.planes);
+    rn_free(s.images);
     rn_loader_free(loader);
     return st;
 }
