@@ -78,7 +78,9 @@ CUDA_LIBS  := $(patsubst %/libcudart_static.a,-L%,$(firstword $(wildcard $(CUDA_
     -lcudart_static -lrt -lpthread -ldl -lstdc++
 endif
 
-CXX      ?= c++
+ifeq ($(origin CXX),default)
+CXX      = c++
+endif
 EMULATED := $(BUILDDIR)/cuda# the backend cuda for a device without a GPU
 OBJ      := $(BUILDDIR)/obj
 BIN      := $(BUILDDIR)/bin

@@ -153,6 +153,8 @@ static void check_worker(void *arg, int64_t i, int worker)
 rn_status rn_selfcheck(int threads)
 {
     struct verdict verdict = { .failed = false };
+    rn_status status = rn_threads_probe(threads);
+    if (status) return status;
     rn_every_worker(threads, check_worker, &verdict);
     return atomic_load(&verdict.failed) ? rn_fail(RN_EIO, "%s", verdict.message) : RN_OK;
 }

@@ -10,8 +10,12 @@
 #include "base/threads.h"
 
 #include "base/marks.h"
+#include "base/mem.h"
 #include "base/team.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
@@ -88,6 +92,38 @@ static void run_region(struct rn_team *t, int threads, void (*body)(void *arg), 
     }
 }
 #endif
+
+/* -- whether there can be so many ----------------------------------------------------------------- */
+
+static atomic_int most = 1; /* threads that were there at once */
+
+static void *wait_for_gate(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+rn_status rn_threads_probe(int threads)
+{
+    if (threads <= atomic_load(&most)) return RN_OK;
+    pthread_t *thread = rn_alloc_array((size_t)threads, sizeof *thread);
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    int started = 1, error = 0;
+    if (!thread) return RN_ENOMEM;
+    pthread_mutex_lock(&gate);
+    while (started < threads && !(error = pthread_create(&thread[started], NULL, wait_for_gate, &gate))) started++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 1; i < started; i++) pthread_join(thread[i], NULL);
+    pthread_mutex_destroy(&gate);
+    rn_free(thread);
+    if (error)
+        return rn_fail(RN_EIO, "%d threads: this process can start %d: %s", threads, started, strerror(error));
+    atomic_store(&most, threads);
+    return RN_OK;
+}
+
+/* -- teams ---------------------------------------------------------------------------------------- */
 
 static void run_in_team(int workers, int64_t tasks, rn_task *task, void *arg)
 {

@@ -43,6 +43,10 @@ void rn_every_worker(int threads, rn_task *task, void *arg);
 typedef void rn_watch(void *arg, int64_t tasks, rn_task *task, void *task_arg);
 void rn_parallel_watch(rn_watch *watch, void *arg);
 
+/* RN_EIO unless this process can start so many threads: OpenMP ends the process where one cannot be started, which a
+ * limit of processes or of address space does. */
+rn_status rn_threads_probe(int threads);
+
 int rn_cpu_count(void); /* CPUs this process may run on, at least 1 */
 
 /* A3 at the library's borders: saves the caller's mode and sets the default; and back. */
@@ -50,8 +54,8 @@ typedef struct { uint64_t word[4]; } rn_fpmode; /* one register, or a whole fenv
 rn_fpmode rn_fpmode_enter(void);
 void rn_fpmode_leave(rn_fpmode saved);
 
-/* A40: a few hundred operations with known bits, on every worker of `threads`.  RN_ENOMEM never;
- * RN_EIO (exit 4) naming the rule when this machine or build computes otherwise. */
+/* A40: a few hundred operations with known bits, on every worker of `threads`.  RN_EIO (exit 4) naming the rule when
+ * this machine or build computes otherwise, and where so many threads cannot be started; RN_ENOMEM. */
 rn_status rn_selfcheck(int threads);
 rn_status rn_selfcheck_here(void); /* the same in this thread, in its floating-point mode */
 

@@ -194,4 +194,14 @@ status=0
 if [ $status = 4 ] && ! ls "$T"/full/checkpoints/* >/dev/null 2>&1; then pass "no room for the checkpoint: exit 4, no torso"
 else fail "no room for the checkpoint" "exit $status: $(why) $(ls "$T/full/checkpoints" 2>/dev/null | tr '\n' ' ')"; fi
 
+# OpenMP ended the program where a thread could not be started, whatever the library was about to say.  A thousand
+# stacks of 8 MB do not fit; a program built with an address sanitizer does not start at all.
+if ! sh -c 'ulimit -s 8192 && ulimit -v 4000000 && "$1/train" --version' sh "$BIN" >"$T/out" 2>&1; then
+    skip "more threads than can be started: no program of this build starts within 4 GB of addresses"
+else
+    refuses "more threads than can be started" 4 '1000 threads: this process can start' \
+        sh -c 'ulimit -s 8192; ulimit -v 4000000; "$1/train" --threads 1000 --data demo --max-steps 1 --quiet --output "$2"' sh "$BIN" \
+        "$T/many"
+fi
+
 finish
