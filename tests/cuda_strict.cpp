@@ -35,11 +35,11 @@ static void check_freed()
 }
 
 /* Whether the rest of a stack was there; `deep` stands in for a kernel with large arrays. */
-static int deep(int pages)
+[[gnu::noinline]] static int deep(int pages)
 {
-    volatile char page[4096];
-    page[0] = static_cast<char>(pages);
-    return pages ? deep(pages - 1) + page[0] : page[0];
+    volatile char page[4096]; /* all of it is used, or a compiler makes it smaller */
+    for (volatile char &at : page) at = static_cast<char>(pages);
+    return pages ? deep(pages - 1) + page[pages] : page[0];
 }
 
 static void deep_kernel()
