@@ -287,11 +287,17 @@ static void adamw(void *dev, float *w, float *m, float *v, const float *g, size_
     counting_of(dev)->updated += (int64_t)n;
 }
 
+static void no_images(void *dev, void *dst, const uint8_t *src, const struct rn_image_move *move,
+                      const struct rn_image_shape *s)
+{
+    (void)dev, (void)dst, (void)src, (void)move, (void)s;
+}
+
 static const struct rn_ops counting_ops = {
     .version = RN_BACKEND_VERSION, .struct_bytes = sizeof(struct rn_ops), .name = "counting", .numerics = "fp32",
     .open = open_counting, .close = rn_free, .isa = isa_of, .alloc = reserve, .release = give_back,
     .write = no_write, .read = no_read, .copy = no_write, .sync = no_sync, .run = run_pass,
-    .tensor_bytes = tensor_bytes, .tensor_set = no_set,
+    .tensor_bytes = tensor_bytes, .tensor_set = no_set, .images_forward = no_images,
     .conv2d_workspace = conv_work, .conv2d_packed_bytes = packed_size, .conv2d_pack = no_pack,
     .conv2d_unpack = no_unpack, .conv2d_forward = conv_forward, .conv2d_bias = conv_bias,
     .conv2d_backward_data = conv_data, .conv2d_backward_weights = conv_weights, .linear_workspace = linear_work,

@@ -128,6 +128,31 @@ static inline void tiny_end(struct tiny *x)
     rn_ops_cpu.close(x->dev);
 }
 
+/* All elements are `head` up to the first `split`, `tail` from there on. */
+static inline void set_param(struct rn_net *net, const char *name, size_t split, float head, float tail)
+{
+    const struct rn_param *p;
+    size_t rows = rn_net_params(net, &p);
+    for (size_t i = 0; i < rows; i++) {
+        if (strcmp(p[i].name, name)) continue;
+        float *x = rn_alloc_array(p[i].count, sizeof *x);
+        for (size_t k = 0; k < p[i].count; k++) x[k] = k < split ? head : tail;
+        rn_net_set(net, i, x);
+        rn_free(x);
+    }
+}
+
+/* A net whose first update, and no loss or gradient before it, is beyond all floats: large features make a gradient
+ * of the head that the rate carries there. */
+static inline struct tiny begin_damaging(struct rn_train_config *c)
+{
+    c->schedule = (struct rn_schedule){ .kind = RN_CONSTANT };
+    c->lr = c->head_lr = 3e38;
+    struct tiny x = tiny_begin(c, 1);
+    set_param(rn_trainer_net(x.t), "layer2.0.bn2.bias", 0, 0, 100);
+    return x;
+}
+
 /* A fresh folder for one test; remove_folder takes it away again. */
 static inline const char *make_folder(void)
 {

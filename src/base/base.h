@@ -30,6 +30,14 @@
 #define RN_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define RN_MB (1024.0 * 1024.0)
 
+/* Where i lies in 0 ... size-1 after reflection at the outermost pixels. */
+static inline int rn_reflected(int i, int size)
+{
+    if (size == 1) return 0;
+    while (i < 0 || i >= size) i = i < 0 ? -i : 2 * (size - 1) - i;
+    return i;
+}
+
 #if defined(__GNUC__)
 #define RN_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define RN_NOINLINE __attribute__((noinline))

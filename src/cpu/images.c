@@ -22,18 +22,11 @@ struct job {
 
 static bool is_inside(int i, int extent) { return i >= 0 && i < extent; }
 
-static int reflected(int i, int extent)
-{
-    if (extent == 1) return 0;
-    while (!is_inside(i, extent)) i = i < 0 ? -i : 2 * (extent - 1) - i;
-    return i;
-}
-
 /* The byte at x of a picture's row, which may be beyond it; row NULL: all of it is. */
 static uint8_t seen(const uint8_t *row, int x, const struct rn_image_shape *s)
 {
     if (row && is_inside(x, s->W)) return row[x];
-    return row && s->reflect ? row[reflected(x, s->W)] : 0;
+    return row && s->reflect ? row[rn_reflected(x, s->W)] : 0;
 }
 
 /* Channel c of a row of an image. */
@@ -62,7 +55,7 @@ static void put_image(void *arg, int64_t n, int worker)
     (void)worker;
     for (int h = 0; h < s->H; h++, dst += W * pixel) {
         int y = m->top + h;
-        if (s->reflect) y = reflected(y, s->H);
+        if (s->reflect) y = rn_reflected(y, s->H);
         for (int c = 0; c < s->C; c++)
             put_channel(j, dst, c, is_inside(y, s->H) ? src + (size_t)c * plane + (size_t)y * W : NULL, m);
         if (is_inside(h - m->erase_top, m->erase_height))

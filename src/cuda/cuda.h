@@ -43,7 +43,7 @@ enum rn_cuda_storage { RN_CUDA_FLOAT, RN_CUDA_HALF, RN_CUDA_BF16 }; /* storage.h
 
 /* A piece of page-locked memory, free when `passed` has passed. */
 struct rn_cuda_piece { void *memory; size_t bytes; cudaEvent_t passed; };
-#define RN_CUDA_PIECES 8
+#define RN_CUDA_PIECES 4
 
 /* An open device.  Its stream is the only one, so slots run in the order in which they were called.  Once `failed`
  * is set nothing more is computed, and everything that is read is NaN (device.cu). */

@@ -3,8 +3,8 @@
  * its memory, and what happens when it fails.
  *
  * Slots return nothing, so an error of a launch or a copy is kept.  From then on the device computes nothing, what
- * is read from it is NaN, and `finite` says no: the caller's next look at a loss ends the run (A7).  The reason
- * stands behind every later message (rn_fail_because), and no program ends with status 0 once it is known.
+ * is read from it is NaN, and a verdict that is read is not 1: the caller's next look at a loss ends the run (A7).
+ * The reason stands behind every later message (rn_fail_because), and no program ends with status 0 once it is known.
  */
 #include "cuda/cuda.h"
 

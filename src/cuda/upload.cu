@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define LARGEST (static_cast<size_t>(64) << 20) /* what is larger is copied as it lies */
+#define LARGEST (static_cast<size_t>(16) << 20) /* what is larger is copied as it lies; a piece keeps its memory */
 
 /* Makes the piece free, and that large; false: it cannot be. */
 static bool reserve(struct rn_cuda_piece *p, size_t bytes)

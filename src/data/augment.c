@@ -22,17 +22,9 @@ static void cut_row(uint8_t *dst, int width, const uint8_t *src, int source_w, i
     memset(dst + to, 0, (size_t)(width - to));
 }
 
-/* Where i lies in 0 ... size-1 after reflection at the outermost pixels. */
-static int reflected(int i, int size)
-{
-    if (size == 1) return 0;
-    while (i < 0 || i >= size) i = i < 0 ? -i : 2 * (size - 1) - i;
-    return i;
-}
-
 static void reflect_row(uint8_t *dst, int width, const uint8_t *src, int source_w, int left)
 {
-    for (int x = 0; x < width; x++) dst[x] = src[reflected(left + x, source_w)];
+    for (int x = 0; x < width; x++) dst[x] = src[rn_reflected(left + x, source_w)];
 }
 
 /* A plane of width x height from the place on; what is outside the source is 0, or the source reflected. */
@@ -40,7 +32,7 @@ static void cut_plane(uint8_t *dst, int width, int height, const uint8_t *src, i
                       struct rn_place p, bool reflect)
 {
     for (int y = p.top; y < p.top + height; y++, dst += width) {
-        const int row = reflect ? reflected(y, source_h) : y;
+        const int row = reflect ? rn_reflected(y, source_h) : y;
         const uint8_t *from = src + (ptrdiff_t)row * source_w;
         if (reflect) reflect_row(dst, width, from, source_w, p.left);
         else if (row >= 0 && row < source_h) cut_row(dst, width, from, source_w, p.left);
@@ -202,7 +194,7 @@ static void carry_out(struct canvas *c, const struct rn_augment *a, enum rn_augm
         move(c, &m, a->affine.bilinear);
         break;
     }
-    case RN_AUGMENT_ERASE: /* of floats */
+    case RN_AUGMENT_ERASE: /* of the finished image: rn_augment_erase */
     case RN_AUGMENT_KINDS: break;
     }
 }

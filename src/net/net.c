@@ -132,11 +132,12 @@ static size_t element_bytes(const struct rn_net *net)
     return net->ops->tensor_bytes(net->dev, 1, 1, 1, 1);
 }
 
-/* Images an evaluation takes at a time, before its plan is known. */
+/* Images an evaluation takes at a time, before its plan is known; at most net->part, where that is known. */
 static int first_part(const struct rn_net *net)
 {
     size_t part = (size_t)RN_MIN(net->config.eval_batch, PART);
-    return (int)RN_MAX(1, RN_MIN(part, PART_BYTES / (rn_graph_largest(&net->graph) * element_bytes(net))));
+    part = RN_MAX(1, RN_MIN(part, PART_BYTES / (rn_graph_largest(&net->graph) * element_bytes(net))));
+    return net->part ? RN_MIN(net->part, (int)part) : (int)part;
 }
 
 static rn_status make_plans(struct rn_net *net)
@@ -182,10 +183,10 @@ static rn_status must_fit(const struct rn_net *net, size_t bytes)
     return st;
 }
 
-/* Everything but the arena.  fit: ask whether there is memory, first for what surely is needed, as
- * sizes may be beyond those that can be planned. */
+/* Everything but the arena.  part: most images an evaluation may take at a time, 0 for the best.  fit: ask whether
+ * there is memory, first for what surely is needed, as sizes may be beyond those that can be planned. */
 static rn_status plan_net(struct rn_net **out, const struct rn_net_config *config,
-                          const struct rn_ops *ops, void *dev, bool fit)
+                          const struct rn_ops *ops, void *dev, int part, bool fit)
 {
     struct rn_net *net = rn_alloc(sizeof *net);
     if (!net) return RN_ENOMEM;
@@ -193,6 +194,7 @@ static rn_status plan_net(struct rn_net **out, const struct rn_net_config *confi
     net->ops = ops;
     net->dev = dev;
     net->n = 1;
+    net->part = part;
 
     rn_status st = rn_graph_build(&net->graph, config);
     if (st == RN_OK && fit) st = must_fit(net, rn_graph_least_bytes(&net->graph, config, element_bytes(net)));
@@ -234,7 +236,7 @@ rn_status rn_net_arena_bytes(size_t *bytes, const struct rn_net_config *config,
                              const struct rn_ops *ops, void *dev)
 {
     struct rn_net *net;
-    rn_status st = plan_net(&net, config, ops, dev, false);
+    rn_status st = plan_net(&net, config, ops, dev, 0, false);
     if (st != RN_OK) return st;
     *bytes = net->at.bytes;
     rn_net_free(net);
@@ -247,7 +249,7 @@ rn_status rn_net_create(struct rn_net **out, const struct rn_net_config *config,
     struct rn_net *net;
     if (config->image_size < 32)
         return rn_fail(RN_EUSAGE, "image size: %d, must be 32 to 8192", config->image_size);
-    rn_status st = plan_net(&net, config, ops, dev, true);
+    rn_status st = plan_net(&net, config, ops, dev, 0, true);
     if (st != RN_OK) return st;
 
     void *arena = NULL;
@@ -256,6 +258,7 @@ rn_status rn_net_create(struct rn_net **out, const struct rn_net_config *config,
     st = net->staging && net->batches ? ops->alloc(dev, &arena, net->at.bytes) : RN_ENOMEM;
     net->arena = arena;
     net->arena_bytes = net->at.bytes;
+    net->most_part = net->part;
     if (st != RN_OK) {
         rn_net_free(net);
         return rn_fail_in(st, "no memory for the net");
@@ -272,7 +275,7 @@ rn_status rn_net_resize(struct rn_net *net, int image_size)
     struct rn_net_config config = net->config;
     if (image_size == config.image_size) return RN_OK;
     config.image_size = image_size;
-    rn_status st = plan_net(&other, &config, net->ops, net->dev, false);
+    rn_status st = plan_net(&other, &config, net->ops, net->dev, net->most_part, false);
     if (st != RN_OK) return st;
     const size_t needed = other->at.bytes;
     if (needed > net->arena_bytes || other->at.block != net->at.block) {
@@ -283,6 +286,7 @@ rn_status rn_net_resize(struct rn_net *net, int image_size)
     *net = *other;
     net->arena = old.arena;
     net->arena_bytes = old.arena_bytes;
+    net->most_part = old.most_part;
     net->staging = old.staging;
     net->batches = old.batches;
     net->plan = &net->evaluation;

@@ -38,6 +38,7 @@ struct rn_net {
     size_t *saved;          /* by batch norm: byte offset within `saved` */
     size_t *packed, *bias;  /* by node: byte offset within `packed` */
     int part;               /* images an evaluation takes at a time */
+    int most_part;          /* at the size that the arena is for: a smaller one has no room for more */
     bool packed_valid;      /* the packed forms are those of the weights */
     int images;             /* of the last forward pass, training or evaluation */
     struct rn_image_shape bytes; /* of its images, where they came as bytes; else N is 0 */

@@ -201,7 +201,7 @@ static struct rn_cost flat_cost(const struct rn_op *o)
         const int64_t host = 4 * source(o), tensor = e * source(o);
         return o->kind == RN_OP_TENSOR_SET ? cost(0, host, tensor) : cost(0, tensor, host);
     }
-    case RN_OP_IMAGES: return cost(3 * source(o), source(o), e * source(o)); /* quotient, difference, quotient */
+    case RN_OP_IMAGES: return cost(0, source(o), e * source(o)); /* a byte has one of 256 values */
     default: return cost(0, n, n);
     }
 }

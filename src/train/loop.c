@@ -56,8 +56,11 @@ static rn_status end_failed(struct loop *l, rn_status failure)
 {
     char why[512];
     snprintf(why, sizeof why, "%s", rn_error());
-    if (!l->run) return failure;
-    rn_trainer_settle(l->t); /* tells whether there is a state to save */
+    if (!l->t->damaged && rn_trainer_settle(l->t)) { /* worse than what ended the run */
+        failure = RN_EFAIL;
+        snprintf(why, sizeof why, "%s", rn_error());
+    }
+    if (!l->run) return rn_fail(failure, "%s", why);
     if (l->t->damaged && l->saved < 0)
         return rn_fail(failure, "%s; no checkpoint was written", why);
     if (!l->t->damaged && save(l, false))
@@ -71,8 +74,9 @@ static rn_status end_failed(struct loop *l, rn_status failure)
 
 static rn_status end_stopped(struct loop *l)
 {
-    rn_status status = save(l, false);
-    if (status) return status;
+    rn_status status = rn_trainer_settle(l->t);
+    if (status) return end_failed(l, status);
+    if ((status = save(l, false))) return status;
     return rn_fail(RN_EINTR, "stopped after step %" PRId64 "%s%s", l->t->s.step,
                    l->run ? "; go on with --resume " : "", l->run ? rn_run_last(l->run) : "");
 }

@@ -227,17 +227,16 @@ static void judge(struct rn_trainer *t, enum verdict of, const float *x)
 static rn_status read_verdicts(struct rn_trainer *t, int32_t verdict[VERDICTS])
 {
     t->ops->read(t->dev, verdict, t->verdict, VERDICTS * sizeof *verdict);
-    const bool good = !t->unjudged || verdict[OF_WEIGHTS] == 1;
+    if (t->unjudged && verdict[OF_WEIGHTS] != 1) t->damaged = true;
     t->unjudged = false;
-    if (good) return RN_OK;
-    t->damaged = true;
+    if (!t->damaged) return RN_OK;
     return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step);
 }
 
 rn_status rn_trainer_settle(struct rn_trainer *t)
 {
     int32_t verdict[VERDICTS];
-    return t->unjudged ? read_verdicts(t, verdict) : RN_OK;
+    return t->unjudged || t->damaged ? read_verdicts(t, verdict) : RN_OK;
 }
 
 rn_status rn_trainer_judge(struct rn_trainer *t, const float *gradients, bool *finite)
