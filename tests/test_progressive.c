@@ -183,7 +183,8 @@ static void test_stops_and_goes_on(void)
 int main(int argc, char **argv)
 {
     static const struct rn_test_row row[] = {
-        RN_TEST_ROW(test_list), RN_TEST_ROW(test_loader), RN_TEST_ROW(test_resized_net), RN_TEST_ROW(test_parts_of_evaluation),
+        RN_TEST_ROW(test_list), RN_TEST_ROW(test_loader), RN_TEST_ROW(test_resized_net),
+        RN_TEST_ROW(test_parts_of_evaluation),
         RN_TEST_ROW(test_stops_and_goes_on),
     };
     return rn_test_main("test_progressive", row, RN_COUNT(row), argc, argv);

@@ -95,8 +95,8 @@ bool rn_trainer_epoch_pending(const struct rn_trainer *t);
 
 /* One optimiser step.  RN_EFAIL: loss or a gradient is not finite (A7), and nothing has changed; or the update of the
  * step before made a weight not finite, which is said here, or by whatever is to validate, store or, where steps are
- * hashed, hash those weights: the device is not waited for at the end of a step.  Under dynamic loss scaling a gradient that is not
- * finite is no failure: weights and optimiser stay, out->skipped. */
+ * hashed, hash those weights: the device is not waited for at the end of a step.  Under dynamic loss scaling a
+ * gradient that is not finite is no failure: weights and optimiser stay, out->skipped. */
 rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out);
 /* Validation, then best-so-far, plateau and early stopping, then the next epoch.  RN_EINTR:
  * `stop` said so during validation; nothing has changed and it may be called again, also after
