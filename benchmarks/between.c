@@ -104,19 +104,19 @@ static void loss(struct bench *b)
     b->d.ops->softmax_cross_entropy(b->d.dev, b->saved, b->h, b->x, b->labels, &b->loss);
 }
 
-static void finite(struct bench *b) { b->d.ops->finite(b->d.dev, b->labels, b->x, b->count); }
+static void finite(struct bench *b) { b->d.ops->finite(b->d.dev, b->labels, b->x, b->count, NULL); }
 static void accumulate(struct bench *b) { b->d.ops->accumulate(b->d.dev, b->y, b->x, b->count); }
 static void relu(struct bench *b) { b->d.ops->relu_forward(b->d.dev, b->y, b->x, b->count); }
 
 static void sgd(struct bench *b)
 {
-    const struct rn_sgd hp = { 0.1, 0.9, 5e-4, 1 };
+    const struct rn_sgd hp = { 0.1, 0.9, 5e-4, 1, NULL };
     b->d.ops->sgd_update(b->d.dev, b->x, b->y, b->g, b->count, &hp);
 }
 
 static void adamw(struct bench *b)
 {
-    const struct rn_adamw hp = { 1e-3, 0.9, 0.999, 1e-8, 0.01, 0.9, 0.999 };
+    const struct rn_adamw hp = { 1e-3, 0.9, 0.999, 1e-8, 0.01, 0.9, 0.999, NULL };
     b->d.ops->adamw_update(b->d.dev, b->x, b->y, b->h, b->g, b->count, &hp);
 }
 

@@ -221,6 +221,9 @@ void rn_net_forward_images(struct rn_net *net, const struct rn_images *images, b
  * call.  An image's logits are the same in any batch.  Separate nets may infer at once, each from a
  * thread of its own, on one device or on several. */
 void rn_net_infer(struct rn_net *net, const float *images, int n, float *logits);
+/* The labels of rn_net_loss, which is then given NULL: brought to the device ahead of a pass, that no copy stands in
+ * its midst. */
+void rn_net_labels(struct rn_net *net, const int32_t *labels, int n);
 /* Loss of the last forward pass; host loss[n] per image, or NULL: rn_net_losses has them later, and nothing is waited
  * for.  total: divisor of the gradient (A23), 0: no gradient (evaluation). */
 void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int total, double smoothing);
@@ -229,12 +232,17 @@ void rn_net_logits(struct rn_net *net, float *host); /* [n][classes] of the last
 /* Device, [n][classes]: what rn_net_loss left for rn_net_backward.  Times a number, all gradients are: that is
  * how a loss is scaled. */
 float *rn_net_logit_gradients(struct rn_net *net);
+/* Device, [n][classes]: the logits of the last training forward pass. */
+const float *rn_net_training_logits(struct rn_net *net);
 /* All parameter gradients of the last training forward pass + rn_net_loss. */
 void rn_net_backward(struct rn_net *net);
 bool rn_net_gradients_finite(struct rn_net *net);
 /* Moves the running statistics by the last training forward pass; counts the batch. Call once a step,
  * after the step is known to be finite (A7). */
 void rn_net_commit_statistics(struct rn_net *net);
+/* The same without waiting for that knowledge: the statistics move if `given`, a verdict on the device (finite of
+ * struct rn_ops), is 1; the batch is counted in any case. */
+void rn_net_commit_given(struct rn_net *net, const int32_t *given);
 /* After a not-finite step: runs the forward pass of the batch again and names the first layer whose
  * output, or else the parameter whose gradient, is not finite; the net owns the text.  NULL if all
  * are finite.  images: of the step, or NULL where they came as bytes. */

@@ -21,6 +21,8 @@
  *            stores is F(value), rule A5; under bf16 every element of a tensor is Q(F(value)) (A32),
  *            and where a contract below says F of a tensor's element, Q follows.
  *   NaN      no slot turns NaN into a number (A7).
+ *   given    NULL, or where `finite` left a verdict: unless that is 1, the slot leaves everything as it is.  So a whole
+ *            step can be queued before anybody knows whether it is finite.
  *
  * Vocabulary, for the whole project: N images, C input channels, H x W input map, K output channels,
  * R x S filter, P x Q output map, stride, pad, groups.
@@ -35,7 +37,7 @@
 extern "C" {
 #endif
 
-#define RN_BACKEND_VERSION 4 /* changes whenever struct rn_ops or a shape struct changes */
+#define RN_BACKEND_VERSION 5 /* changes whenever struct rn_ops or a shape struct changes */
 
 /* What can go wrong.  The tools turn these into exit statuses (given in brackets). */
 typedef enum {
@@ -91,9 +93,9 @@ struct rn_image_shape { int N, C, H, W, reflect; float mean[3], std[3]; };
  * image count; N unless gradients are accumulated over several parts). */
 struct rn_loss_shape { int N, K, total; double smoothing; };
 
-struct rn_sgd { double lr, momentum, weight_decay; int nesterov; };
+struct rn_sgd { double lr, momentum, weight_decay; int nesterov; const int32_t *given; };
 /* step counts from 1; beta1_power = beta1^step and beta2_power likewise, running products (A10). */
-struct rn_adamw { double lr, beta1, beta2, eps, weight_decay, beta1_power, beta2_power; };
+struct rn_adamw { double lr, beta1, beta2, eps, weight_decay, beta1_power, beta2_power; const int32_t *given; };
 
 /* Which form of the weights `conv2d_pack` makes. */
 enum rn_pass { RN_PASS_FORWARD, RN_PASS_BACKWARD_DATA };
@@ -122,7 +124,7 @@ struct rn_ops {
     void (*copy)(void *dev, void *dst, const void *src, size_t bytes); /* within the device */
     void (*sync)(void *dev);                           /* returns when all earlier calls are done */
     /* Calls pass(arg) in the calling thread.  What is called from it through this table finds the
-     * device's workers at hand instead of waking them each time.  Not nested. */
+     * device's workers at hand instead of waking them each time.  Within a pass it only calls. */
     void (*run)(void *dev, void (*pass)(void *arg), void *arg);
     size_t (*tensor_bytes)(void *dev, int N, int C, int H, int W);
     void (*tensor_set)(void *dev, void *dst, const float *nchw, int N, int C, int H, int W);
@@ -185,8 +187,8 @@ struct rn_ops {
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s);
     /* running <- (1 - momentum) running + momentum batch, from `saved`; the caller counts batches. */
-    void (*batchnorm_running)(void *dev, float *running_mean, float *running_var,
-                              const double *saved, const struct rn_bn_shape *s);
+    void (*batchnorm_running)(void *dev, float *running_mean, float *running_var, const double *saved,
+                              const struct rn_bn_shape *s, const int32_t *given);
     /* Gradient of batchnorm_forward_train.  dst: its output, read for the ReLU mask when post is
      * RN_POST_ADD_RELU; else NULL, and the mask of RN_POST_RELU is recomputed from src (A18).  dsrc may
      * be ddst.  dadd: gradient of the addend (= masked ddst), written when post is RN_POST_ADD_RELU,
@@ -253,7 +255,8 @@ struct rn_ops {
 
     /* -- parameters: flat arrays of count floats ------------------------------------------------ */
     void (*accumulate)(void *dev, float *dst, const float *src, size_t count); /* F(dst+src), A25 */
-    void (*finite)(void *dev, int32_t *all, const float *src, size_t count); /* as tensor_finite */
+    /* As tensor_finite, but 0 in any case where the verdict `given`, which is not all's, is not 1. */
+    void (*finite)(void *dev, int32_t *all, const float *src, size_t count, const int32_t *given);
     void (*sgd_update)(void *dev, float *weights, float *velocity, const float *gradient,
                        size_t count, const struct rn_sgd *hp);                            /* A26 */
     void (*adamw_update)(void *dev, float *weights, float *first, float *second,

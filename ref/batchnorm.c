@@ -155,11 +155,12 @@ void rn_ref_batchnorm_forward_eval(void *dev, void *dst, const void *src, const 
 }
 
 /* A17: the running mean and the running unbiased variance; one position has factor 1. */
-void rn_ref_batchnorm_running(void *dev, float *running_mean, float *running_var,
-                              const double *saved, const struct rn_bn_shape *s)
+void rn_ref_batchnorm_running(void *dev, float *running_mean, float *running_var, const double *saved,
+                              const struct rn_bn_shape *s, const int32_t *given)
 {
     double mu = s->momentum, M = positions(s), unbias = M > 1 ? M / (M - 1) : 1;
     (void)dev;
+    if (!rn_given(given)) return;
     for (int c = 0; c < s->C; c++) {
         double m = saved[c], v = saved[s->C + c];
         running_mean[c] = rn_store((float)((1 - mu) * running_mean[c] + mu * m));

@@ -43,15 +43,15 @@ void rn_ref_accumulate(void *dev, float *dst, const float *src, size_t count)
 }
 
 /* A7. */
-void rn_ref_finite(void *dev, int32_t *all, const float *src, size_t count)
+void rn_ref_finite(void *dev, int32_t *all, const float *src, size_t count, const int32_t *given)
 {
     (void)dev;
-    *all = 1;
+    *all = rn_given(given);
     for (size_t i = 0; i < count; i++)
         if (!rn_finite(src[i])) *all = 0;
 }
 
 void rn_ref_tensor_finite(void *dev, int32_t *all, const void *src, size_t count)
 {
-    rn_ref_finite(dev, all, src, count);
+    rn_ref_finite(dev, all, src, count, NULL);
 }

@@ -16,6 +16,7 @@ void rn_ref_sgd_update(void *dev, float *weights, float *velocity, const float *
 {
     float wd = (float)hp->weight_decay, mu = (float)hp->momentum, lr = (float)hp->lr;
     (void)dev;
+    if (!rn_given(hp->given)) return;
     for (size_t i = 0; i < count; i++) {
         float g = rn_fmaf(wd, weights[i], gradient[i]);
         float v = rn_store(rn_fmaf(mu, velocity[i], g));
@@ -36,6 +37,7 @@ void rn_ref_adamw_update(void *dev, float *weights, float *first, float *second,
     float root2 = (float)sqrt(1.0 - hp->beta2_power), eps = (float)hp->eps;
     float rate = (float)(hp->lr / (1.0 - hp->beta1_power));
     (void)dev;
+    if (!rn_given(hp->given)) return;
     for (size_t i = 0; i < count; i++) {
         float g = gradient[i], w1 = weights[i] * keep;
         float m = rn_store(rn_fmaf(new1, g - first[i], first[i]));

@@ -100,8 +100,8 @@ void rn_ref_batchnorm_forward_eval(void *dev, void *dst, const void *src, const 
 void rn_ref_batchnorm_apply(void *dev, void *dst, const void *src, const void *add,
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s);
-void rn_ref_batchnorm_running(void *dev, float *running_mean, float *running_var,
-                              const double *saved, const struct rn_bn_shape *s);
+void rn_ref_batchnorm_running(void *dev, float *running_mean, float *running_var, const double *saved,
+                              const struct rn_bn_shape *s, const int32_t *given);
 void rn_ref_batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
                                const void *ddst, const void *dst, const void *src,
                                const double *saved, const float *gamma, const float *beta,
@@ -118,7 +118,7 @@ void rn_ref_relu_backward(void *dev, void *dsrc, const void *ddst, const void *d
 void rn_ref_add(void *dev, void *dst, const void *a, const void *b, size_t count);
 void rn_ref_accumulate(void *dev, float *dst, const float *src, size_t count);
 void rn_ref_tensor_finite(void *dev, int32_t *all, const void *src, size_t count);
-void rn_ref_finite(void *dev, int32_t *all, const float *src, size_t count);
+void rn_ref_finite(void *dev, int32_t *all, const float *src, size_t count, const int32_t *given);
 
 /* pool.c */
 void rn_ref_maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src,

@@ -99,7 +99,7 @@ shows() {
 
 flags='--numerics fast'
 fast "$T/graphs" RESNET_CUDA_GRAPHS=yes
-shows "fast: two passes, each captured once and then replayed" "$T/err" '2 captures, 4 graph launches'
+shows "fast: a step is one graph, captured once and then replayed" "$T/err" '1 captures, 2 graph launches'
 fast "$T/plain" RESNET_CUDA_GRAPHS=no
 shows "fast: without graphs none is captured" "$T/err" '0 captures, 0 graph launches'
 same "fast: graphs give the bits of plain launches" "$T/plain" "$T/graphs"
@@ -126,6 +126,7 @@ flags='--amp fp16 --loss-scale-init 256' # the gradients of two images overflow 
 fast "$T/fp16" RESNET_CUDA_GRAPHS=yes
 near "fast-fp16: three steps" 0.05
 shows "fast-fp16: no step was skipped" "$T/out" '"skipped_steps": 0'
+shows "fast-fp16: a step is one graph, the scaling of the loss in it" "$T/err" '1 captures, 2 graph launches'
 flags='--amp fp16 --loss-scale-init 2^100'
 fast "$T/overflow" RESNET_CUDA_GRAPHS=yes
 shows "fast-fp16: an overflow costs a step its update" "$T/out" '"skipped_steps": 3'

@@ -281,7 +281,7 @@ static void batchnorm_train(struct run *r)
         bool sum = post == RN_POST_ADD_RELU;
         r->ops->batchnorm_forward_train(r->dev, dst, saved, src, sum ? add : NULL, gamma, beta, &bn,
                                         workspace);
-        r->ops->batchnorm_running(r->dev, mean, var, saved, &bn);
+        r->ops->batchnorm_running(r->dev, mean, var, saved, &bn, NULL);
         output_tensor(r, dst, s->N, s->C, s->H, s->W);
         r->ops->batchnorm_apply(r->dev, dadd, src, sum ? add : NULL, saved, gamma, beta, &bn);
         output_tensor(r, dadd, s->N, s->C, s->H, s->W);
@@ -348,7 +348,7 @@ static void search(struct run *r)
         if (bad < n) x[bad] = rn_float(bad & 1 ? 0x7f800000u : 0xffc00001u);
         r->ops->write(r->dev, p, x, n * sizeof(float));
         r->ops->tensor_set(r->dev, t, x, s->N, s->C, s->H, s->W);
-        r->ops->finite(r->dev, all, p, n);
+        r->ops->finite(r->dev, all, p, n, NULL);
         r->ops->read(r->dev, &verdict, all, sizeof verdict);
         r->word[r->words++] = (uint32_t)verdict;
         r->ops->tensor_finite(r->dev, all, t, n);
@@ -471,7 +471,7 @@ static void sgd(struct run *r)
 {
     size_t n = elements(&r->s);
     float *w = vector(r, n, false), *v = vector(r, n, false);
-    const struct rn_sgd hp[] = { { 0.1, 0.9, 5e-4, 0 }, { 0.05, 0.9, 5e-4, 1 }, { 0.1, 0, 0, 0 } };
+    const struct rn_sgd hp[] = { { 0.1, 0.9, 5e-4, 0, NULL }, { 0.05, 0.9, 5e-4, 1, NULL }, { .lr = 0.1 } };
     for (size_t i = 0; i < RN_COUNT(hp); i++) {
         r->ops->sgd_update(r->dev, w, v, vector(r, n, false), n, &hp[i]);
         output_vector(r, w, n);
@@ -483,7 +483,7 @@ static void adamw(struct run *r)
 {
     size_t n = elements(&r->s);
     float *w = vector(r, n, false), *m = vector(r, n, false), *v = vector(r, n, true);
-    struct rn_adamw hp = { 1e-3, 0.9, 0.999, 1e-3, 0.01, 1, 1 }; /* an eps that shows */
+    struct rn_adamw hp = { 1e-3, 0.9, 0.999, 1e-3, 0.01, 1, 1, NULL }; /* an eps that shows */
     for (int step = 1; step <= 3; step++) {
         hp.beta1_power *= hp.beta1;
         hp.beta2_power *= hp.beta2;

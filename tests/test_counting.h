@@ -179,9 +179,10 @@ static void bn_apply(void *dev, void *dst, const void *src, const void *add, con
     counting_of(dev)->of[COUNT_AGAIN].bn += 2 * bn_elements(s);
     count_post(dev, COUNT_AGAIN, bn_elements(s), s->post);
 }
-static void bn_running(void *dev, float *mean, float *var, const double *saved, const struct rn_bn_shape *s)
+static void bn_running(void *dev, float *mean, float *var, const double *saved, const struct rn_bn_shape *s,
+                       const int32_t *given)
 {
-    (void)dev, (void)mean, (void)var, (void)saved, (void)s;
+    (void)dev, (void)mean, (void)var, (void)saved, (void)s, (void)given;
 }
 static void bn_back(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta, const void *ddst,
                     const void *dst, const void *src, const double *saved, const float *gamma, const float *beta,
@@ -272,8 +273,9 @@ static void loss(void *dev, double *l, float *dlogits, const float *logits, cons
 }
 static void no_accumulate(void *dev, float *dst, const float *src, size_t n) { (void)dev, (void)dst, (void)src,
                                                                                (void)n; }
-static void floats_finite(void *dev, int32_t *all, const float *src, size_t n)
+static void floats_finite(void *dev, int32_t *all, const float *src, size_t n, const int32_t *given)
 {
+    (void)given;
     is_finite(dev, all, src, n);
 }
 static void sgd(void *dev, float *w, float *v, const float *g, size_t n, const struct rn_sgd *hp)

@@ -138,7 +138,7 @@ static void run_steps(struct step_result *r, const struct rn_net_config *c, cons
 {
     const struct rn_device_options o = { .threads = threads };
     const int32_t labels[6] = { 0, 1, 2, 3, 4, 0 };
-    const struct rn_sgd sgd = { 0.05, 0, 0, 0 };
+    const struct rn_sgd sgd = { .lr = 0.05 };
     static float images[6 * 3 * 32 * 32];
     double loss[6];
     struct rn_net *net;

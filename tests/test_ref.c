@@ -97,10 +97,10 @@ static void test_relu_and_nan(void)
     ops->relu_backward(NULL, dy, dy, y, 4);
     CHECK(dy[0] == 0 && isnan(dy[2]));
     int32_t all[3] = { -1, -1, -1 };
-    ops->finite(NULL, &all[0], x, 3);
-    ops->finite(NULL, &all[1], x, 4);
+    ops->finite(NULL, &all[0], x, 3, NULL);
+    ops->finite(NULL, &all[1], x, 4, NULL);
     x[3] = -INFINITY;
-    ops->finite(NULL, &all[2], x, 4);
+    ops->finite(NULL, &all[2], x, 4, NULL);
     CHECK(all[0] == 1 && all[1] == 0 && all[2] == 0);
 }
 

@@ -20,7 +20,7 @@ static void test_batchnorm_by_hand(void)
     ops->batchnorm_forward_train(NULL, y, saved, x, NULL, &gamma, &beta, &s, scratch);
     CHECK(saved[0] == 1 && saved[1] == 1);
     check_bits("batch norm", y, want_y, 4);
-    ops->batchnorm_running(NULL, &mean, &var, saved, &s);
+    ops->batchnorm_running(NULL, &mean, &var, saved, &s, NULL);
     CHECK(mean == 4 && var == (float)(1.5 + 0.25 * (4.0 / 3.0)));
     ops->batchnorm_backward(NULL, dx, NULL, &dgamma, &dbeta, g, y, x, saved, &gamma, &beta, &s, scratch);
     check_bits("batch norm, data gradient", dx, want_dx, 4);
@@ -37,7 +37,7 @@ static void test_batchnorm_by_hand(void)
     ops->batchnorm_forward_train(NULL, y, saved, &three, NULL, &gamma, &zero, &one, scratch);
     CHECK(saved[0] == 3 && saved[1] == 0 && y[0] == 0);
     mean = 1, var = 1;
-    ops->batchnorm_running(NULL, &mean, &var, saved, &one); /* one position: factor 1, no 0 / 0 */
+    ops->batchnorm_running(NULL, &mean, &var, saved, &one, NULL); /* one position: factor 1, no 0 / 0 */
     CHECK(mean == 2 && var == 0.5f);
 }
 

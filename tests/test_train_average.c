@@ -242,8 +242,8 @@ static void check_groups(const struct rn_train_config *c)
         float *w = rn_net_weights(old) + p[i].offset, *g = rn_net_gradients(net) + p[i].offset;
         float *first = rn_alloc_array(p[i].count, sizeof *first);
         float *second = rn_alloc_array(p[i].count, sizeof *second);
-        struct rn_sgd sgd = { lr, c->momentum, decay, c->nesterov };
-        struct rn_adamw adamw = { lr, c->momentum, c->beta2, c->eps, decay, c->momentum, c->beta2 };
+        struct rn_sgd sgd = { lr, c->momentum, decay, c->nesterov, NULL };
+        struct rn_adamw adamw = { lr, c->momentum, c->beta2, c->eps, decay, c->momentum, c->beta2, NULL };
         if (c->optimizer == RN_SGD) rn_ops_cpu.sgd_update(y.dev, w, first, g, p[i].count, &sgd);
         else rn_ops_cpu.adamw_update(y.dev, w, first, second, g, p[i].count, &adamw);
         check_bits(p[i].name, rn_net_weights(net) + p[i].offset, w, p[i].count);

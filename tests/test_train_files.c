@@ -187,34 +187,23 @@ static void test_diverging_run(void)
     remove_folder(folder);
 }
 
-static int after_a_step(void *arg) { return rn_trainer_steps(*(struct rn_trainer **)arg) > 0; }
-
-/* An update that makes a weight not finite ends the run before anything of it is stored, whatever would come next: a
- * checkpoint, the next step, the end of an epoch, a signal. */
+/* An update that makes a weight not finite ends the run before anything of it is stored. */
 static void test_damaging_run(void)
 {
-    for (int way = 0; way < 4; way++) {
-        struct rn_train_config c = tiny_config();
-        const char *folder = make_folder();
-        struct rn_run *run;
-        struct tiny x;
-        c.hash_steps = false;
-        c.hash_none = true;
-        c.average = true;
-        c.average_decay = 0.5;
-        if (way == 0) c.checkpoint_every = 1;
-        if (way == 2) c.batch = TINY_TRAIN;
-        x = begin_damaging(&c);
-        const struct rn_observer o = { .stop = way == 3 ? after_a_step : NULL, .arg = &x.t };
-        CHECK_OK(open_run(&run, folder, NULL, false, 0, 0));
-        CHECK(rn_train(x.t, run, &o) == RN_EFAIL);
-        CHECK_MSG(strstr(rn_error(), "step 1: the update made a weight not finite; no checkpoint was written"), "%s",
-                  rn_error());
-        CHECK(!rn_path_exists(rn_run_last(run)) && !rn_path_exists(rn_run_best(run)));
-        rn_run_close(run);
-        tiny_end(&x);
-        remove_folder(folder);
-    }
+    struct rn_train_config c = tiny_config();
+    struct rn_observer quiet = {0};
+    const char *folder = make_folder();
+    struct rn_run *run;
+    c.checkpoint_every = 1;
+    struct tiny x = begin_damaging(&c);
+    CHECK_OK(open_run(&run, folder, NULL, false, 0, 0));
+    CHECK(rn_train(x.t, run, &quiet) == RN_EFAIL);
+    CHECK_MSG(strstr(rn_error(), "step 1: the update made a weight not finite; no checkpoint was written"), "%s",
+              rn_error());
+    CHECK(!rn_path_exists(rn_run_last(run)) && !rn_path_exists(rn_run_best(run)));
+    rn_run_close(run);
+    tiny_end(&x);
+    remove_folder(folder);
 }
 
 /* A replay of equal settings agrees; of another seed it names the first step. */

@@ -105,7 +105,7 @@ struct outcome { float training[IMAGES * CLASSES], eval[IMAGES * CLASSES]; doubl
 static void run_net(struct outcome *r, const struct device *d, int image_size, int upsample, const float *images)
 {
     static const int32_t labels[IMAGES] = { 0, 1, 2, 3 };
-    const struct rn_sgd sgd = { 1, 0, 0, 0 };
+    const struct rn_sgd sgd = { .lr = 1 };
     struct rn_net_config c = small(false, RN_STEM_IMAGENET, upsample);
     struct rn_net *net;
     void *velocity;

@@ -38,6 +38,9 @@ static inline int rn_reflected(int i, int size)
     return i;
 }
 
+/* Whether a slot with this verdict given does its work (resnet_backend.h). */
+static inline bool rn_given(const int32_t *given) { return !given || *given == 1; }
+
 #if defined(__GNUC__)
 #define RN_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define RN_NOINLINE __attribute__((noinline))

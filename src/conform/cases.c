@@ -114,6 +114,8 @@ static const struct rn_case cases[] = {
     { RN_SLOT_batchnorm_forward_eval, "n2c3h4w4", RN_V_IN_PLACE },
     { RN_SLOT_batchnorm_running, "n2c5h3w3", 0 },
     { RN_SLOT_batchnorm_running, "n1c4h1w1", 0 }, /* one position: factor 1 */
+    { RN_SLOT_batchnorm_running, "n2c5h3w3", RN_V_GIVEN },
+    { RN_SLOT_batchnorm_running, "n2c5h3w3", RN_V_HELD },
     { RN_SLOT_conv2d_bn, "n2c3h7w6k5r3s3u1a1g1", 0 },
     { RN_SLOT_conv2d_bn, "n2c4h7w7k6r3s3u2a1g2", RN_V_RELU },
     { RN_SLOT_conv2d_bn, "n1c8h4w4k8r1s1u1a0g1", RN_V_ADD_RELU },
@@ -155,13 +157,20 @@ static const struct rn_case cases[] = {
     { RN_SLOT_accumulate, "n3c5h3w3", 0 },
     { RN_SLOT_finite, "n3c5h3w3", 0 },
     { RN_SLOT_finite, "n3c5h3w3", RN_V_NAN },
+    { RN_SLOT_finite, "n3c5h3w3", RN_V_GIVEN },
+    { RN_SLOT_finite, "n3c5h3w3", RN_V_NAN | RN_V_GIVEN },
+    { RN_SLOT_finite, "n3c5h3w3", RN_V_HELD },
     { RN_SLOT_tensor_finite, "n3c5h3w3", 0 },
     { RN_SLOT_tensor_finite, "n3c5h3w3", RN_V_NAN },
     { RN_SLOT_sgd_update, "n3c5h7w1", 0 },
     { RN_SLOT_sgd_update, "n3c5h7w1", RN_V_NESTEROV },
     { RN_SLOT_sgd_update, "n1c37h1w1", RN_V_TINY },
+    { RN_SLOT_sgd_update, "n3c5h7w1", RN_V_GIVEN },
+    { RN_SLOT_sgd_update, "n3c5h7w1", RN_V_HELD },
     { RN_SLOT_adamw_update, "n3c5h7w1", 0 },
     { RN_SLOT_adamw_update, "n1c37h1w1", RN_V_TINY },
+    { RN_SLOT_adamw_update, "n3c5h7w1", RN_V_GIVEN },
+    { RN_SLOT_adamw_update, "n3c5h7w1", RN_V_HELD },
 };
 
 const struct rn_case *rn_cases(size_t *count)

@@ -73,6 +73,10 @@ static void fill_operand(struct rn_operand *o, struct rn_random *r, const struct
         fill_moves(o, r, &call->g);
         return;
     }
+    if (strcmp(o->name, "given") == 0) {
+        *(int32_t *)o->host = call->c->variant & RN_V_GIVEN ? 1 : 0;
+        return;
+    }
     for (size_t i = 0; i < o->count; i++) {
         if (o->dtype == RN_I32)
             ((int32_t *)o->host)[i] = (int32_t)rn_random_below(r, (uint32_t)call->g.K);

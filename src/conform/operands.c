@@ -34,6 +34,7 @@ struct spec {
 #define OUT(name, kind, shape) { name, shape, kind, true, 0, NULL, 0 }
 #define OUT_WHEN(bit, name, kind, shape) { name, shape, kind, true, bit, NULL, 0 }
 #define OUT_OVER(name, kind, shape, over, bit) { name, shape, kind, true, 0, over, bit }
+#define GIVEN IN_WHEN(RN_V_GIVEN | RN_V_HELD, "given", FLAG, "1")
 #define END { NULL, NULL, MAP, false, 0, NULL, 0 }
 
 static const struct spec tensor_get[] = { IN("src", MAP, "NCHW"), OUT("dst", MAP, "NCHW"), END };
@@ -72,7 +73,7 @@ static const struct spec batchnorm_apply[] = {
     IN("src", MAP, "NCHW"), IN_WHEN(RN_V_ADD_RELU, "add", MAP, "NCHW"), IN("saved", DOUBLES, "2C"),
     IN("gamma", ARRAY, "C"), IN("beta", ARRAY, "C"), OUT("dst", MAP, "NCHW"), END };
 static const struct spec batchnorm_running[] = {
-    IN("saved", DOUBLES, "2C"), IN("running_mean", ARRAY, "C"), IN("running_var", ARRAY, "C"),
+    IN("saved", DOUBLES, "2C"), IN("running_mean", ARRAY, "C"), IN("running_var", ARRAY, "C"), GIVEN,
     OUT_OVER("running_mean_after", ARRAY, "C", "running_mean", ALWAYS),
     OUT_OVER("running_var_after", ARRAY, "C", "running_var", ALWAYS), END };
 #define BATCHNORM_GRADIENTS \
@@ -126,16 +127,16 @@ static const struct spec accumulate[] = {
     IN("dst", ARRAY, "NCHW"), IN("src", ARRAY, "NCHW"),
     OUT_OVER("dst_after", ARRAY, "NCHW", "dst", ALWAYS), END };
 static const struct spec finite[] = {
-    IN("src", ARRAY, "NCHW"), OUT("result", FLAG, "1"), END };
+    IN("src", ARRAY, "NCHW"), GIVEN, OUT("result", FLAG, "1"), END };
 static const struct spec tensor_finite[] = {
     IN("src", MAP, "NCHW"), OUT("result", FLAG, "1"), END };
 static const struct spec sgd_update[] = {
-    IN("weights", ARRAY, "NCHW"), IN("velocity", ARRAY, "NCHW"), IN("gradient", ARRAY, "NCHW"),
+    IN("weights", ARRAY, "NCHW"), IN("velocity", ARRAY, "NCHW"), IN("gradient", ARRAY, "NCHW"), GIVEN,
     OUT_OVER("weights_after", ARRAY, "NCHW", "weights", ALWAYS),
     OUT_OVER("velocity_after", ARRAY, "NCHW", "velocity", ALWAYS), END };
 static const struct spec adamw_update[] = {
     IN("weights", ARRAY, "NCHW"), IN("first", ARRAY, "NCHW"), IN("second", ARRAY, "NCHW"),
-    IN("gradient", ARRAY, "NCHW"), OUT_OVER("weights_after", ARRAY, "NCHW", "weights", ALWAYS),
+    IN("gradient", ARRAY, "NCHW"), GIVEN, OUT_OVER("weights_after", ARRAY, "NCHW", "weights", ALWAYS),
     OUT_OVER("first_after", ARRAY, "NCHW", "first", ALWAYS),
     OUT_OVER("second_after", ARRAY, "NCHW", "second", ALWAYS), END };
 
@@ -213,7 +214,7 @@ const char *rn_case_direction(enum rn_slot slot) { return infos[slot].direction;
 
 bool rn_case_forward(struct rn_case *forward, const struct rn_case *c)
 {
-    const unsigned backward_only = RN_V_ADD | RN_V_IN_PLACE | RN_V_IN_PLACE_ADD;
+    const unsigned backward_only = RN_V_ADD | RN_V_IN_PLACE | RN_V_IN_PLACE_ADD | RN_V_GIVEN | RN_V_HELD;
     *forward = *c;
     forward->slot = infos[c->slot].forward;
     forward->variant &= ~backward_only;
@@ -224,7 +225,7 @@ void rn_variant_text(char out[RN_VARIANT_CHARS], unsigned variant)
 {
     static const char *const names[] = {
         "bias", "add", "in_place", "in_place_add", "relu", "add_relu", "smooth", "part", "nesterov",
-        "tiny", "ties", "nan", "normal", "small", "reflect"
+        "tiny", "ties", "nan", "normal", "small", "reflect", "given", "held"
     };
     size_t length = 0;
     out[0] = 0;

@@ -78,11 +78,11 @@ struct rn_image_shape rn_call_images(const struct rn_call *call)
 
 /* Step 3: the powers are 0.9 * 0.9 * 0.9 and 0.999 * 0.999 * 0.999, left to right (A10). */
 const struct rn_adamw rn_case_adamw = { 1e-3, 0.9, 0.999, 1e-8, 0.01, 0.9 * 0.9 * 0.9,
-                                        0.999 * 0.999 * 0.999 };
+                                        0.999 * 0.999 * 0.999, NULL };
 
 struct rn_sgd rn_case_sgd(unsigned variant)
 {
-    return (struct rn_sgd){ 0.1, 0.9, 5e-4, (variant & RN_V_NESTEROV) != 0 };
+    return (struct rn_sgd){ 0.1, 0.9, 5e-4, (variant & RN_V_NESTEROV) != 0, NULL };
 }
 
 /* -- memory ------------------------------------------------------------------------------------ */
@@ -235,7 +235,7 @@ static void run_batchnorm_forward(struct run *r)
                                 at(r, "gamma"), at(r, "beta"), &s);
     else
         r->ops->batchnorm_running(r->dev, at(r, "running_mean"), at(r, "running_var"),
-                                  at(r, "saved"), &s);
+                                  at(r, "saved"), &s, at(r, "given"));
 }
 
 static void run_batchnorm_backward(struct run *r)
@@ -305,6 +305,8 @@ static void run_parameters(struct run *r)
 {
     size_t count = r->call->item[0].count;
     struct rn_sgd sgd = rn_case_sgd(r->call->c->variant);
+    struct rn_adamw adamw = rn_case_adamw;
+    sgd.given = adamw.given = at(r, "given");
     if (r->call->c->slot == RN_SLOT_accumulate)
         r->ops->accumulate(r->dev, at(r, "dst"), at(r, "src"), count);
     else if (r->call->c->slot == RN_SLOT_sgd_update)
@@ -312,7 +314,7 @@ static void run_parameters(struct run *r)
                            &sgd);
     else
         r->ops->adamw_update(r->dev, at(r, "weights"), at(r, "first"), at(r, "second"),
-                             at(r, "gradient"), count, &rn_case_adamw);
+                             at(r, "gradient"), count, &adamw);
 }
 
 static void run_finite(struct run *r)
@@ -320,7 +322,7 @@ static void run_finite(struct run *r)
     size_t count = r->call->item[0].count;
     if (r->call->c->slot == RN_SLOT_tensor_finite)
         r->ops->tensor_finite(r->dev, at(r, "result"), at(r, "src"), count);
-    else r->ops->finite(r->dev, at(r, "result"), at(r, "src"), count);
+    else r->ops->finite(r->dev, at(r, "result"), at(r, "src"), count, at(r, "given"));
 }
 
 static void run_images(struct run *r)

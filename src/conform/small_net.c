@@ -410,6 +410,13 @@ static void pass(void *arg)
     for (int i = last; i >= 1; i--) backward_layer(net, i);
 }
 
+/* As training has it: a pass within a pass. */
+static void outer_pass(void *arg)
+{
+    struct rn_small *net = arg;
+    net->ops->run(net->dev, pass, net);
+}
+
 void rn_small_gradients(struct rn_small *net, const float *images, const int32_t *labels)
 {
     const struct rn_small_layer *image = &net->plan.layer[0];
@@ -417,11 +424,11 @@ void rn_small_gradients(struct rn_small *net, const float *images, const int32_t
                          image->W);
     net->ops->write(net->dev, net->labels, labels, RN_SMALL_N * sizeof *labels);
     net->ops->sync(net->dev);
-    net->ops->run(net->dev, pass, net);
+    net->ops->run(net->dev, outer_pass, net);
     net->ops->sync(net->dev);
 }
 
-const struct rn_sgd rn_small_sgd = { 0.05, 0.9, 1e-3, 0 };
+const struct rn_sgd rn_small_sgd = { 0.05, 0.9, 1e-3, 0, NULL };
 
 void rn_small_update(struct rn_small *net)
 {
@@ -430,7 +437,7 @@ void rn_small_update(struct rn_small *net)
         struct rn_bn_shape bn = rn_small_bn(&net->plan, i);
         if (l->kind == RN_SMALL_BN)
             net->ops->batchnorm_running(net->dev, net->buffer[l->buffer],
-                                        net->buffer[l->buffer + 1], net->saved[i], &bn);
+                                        net->buffer[l->buffer + 1], net->saved[i], &bn, NULL);
     }
     for (int i = 0; i < RN_SMALL_PARAMS; i++)
         net->ops->sgd_update(net->dev, net->weights[i], net->velocity[i], net->dweights[i],

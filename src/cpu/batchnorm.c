@@ -147,11 +147,12 @@ void rn_cpu_batchnorm_forward_train(void *dev, void *dst, double *saved, const v
     rn_cpu_batchnorm_apply(dev, dst, src, add, saved, gamma, beta, s);
 }
 
-void rn_cpu_batchnorm_running(void *dev, float *running_mean, float *running_var,
-                              const double *saved, const struct rn_bn_shape *s)
+void rn_cpu_batchnorm_running(void *dev, float *running_mean, float *running_var, const double *saved,
+                              const struct rn_bn_shape *s, const int32_t *given)
 {
     double mu = s->momentum, M = (double)positions(s), unbiased = M > 1 ? M / (M - 1) : 1;
     (void)dev;
+    if (!rn_given(given)) return;
     for (int c = 0; c < s->C; c++) {
         double m = (1 - mu) * (double)running_mean[c] + mu * saved[c];
         double v = (1 - mu) * (double)running_var[c] + mu * (saved[s->C + c] * unbiased);

@@ -40,8 +40,8 @@ void rn_cpu_batchnorm_forward_eval(void *dev, void *dst, const void *src, const 
 void rn_cpu_batchnorm_apply(void *dev, void *dst, const void *src, const void *add,
                             const double *saved, const float *gamma, const float *beta,
                             const struct rn_bn_shape *s);
-void rn_cpu_batchnorm_running(void *dev, float *running_mean, float *running_var,
-                              const double *saved, const struct rn_bn_shape *s);
+void rn_cpu_batchnorm_running(void *dev, float *running_mean, float *running_var, const double *saved,
+                              const struct rn_bn_shape *s, const int32_t *given);
 void rn_cpu_batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,
                                const void *ddst, const void *dst, const void *src,
                                const double *saved, const float *gamma, const float *beta,

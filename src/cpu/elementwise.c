@@ -73,22 +73,21 @@ static void finite_range(void *arg, int64_t begin, int64_t end, int worker)
         atomic_store(&j->not_finite, true);
 }
 
-static void all_finite(const struct rn_cpu *cpu, int32_t *all, const struct rn_tensor_kernels *of, const void *src,
-                       size_t count)
+static bool all_finite(const struct rn_cpu *cpu, const struct rn_tensor_kernels *of, const void *src, size_t count)
 {
     struct job j = { .of = of, .a = src };
     rn_parallel_range(cpu->threads, (int64_t)count, GRAIN, finite_range, &j);
-    *all = !atomic_load(&j.not_finite);
+    return !atomic_load(&j.not_finite);
 }
 
-void rn_cpu_finite(void *dev, int32_t *all, const float *src, size_t count)
+void rn_cpu_finite(void *dev, int32_t *all, const float *src, size_t count, const int32_t *given)
 {
     const struct rn_cpu *cpu = dev;
-    all_finite(cpu, all, cpu->kernels->fp32, src, count);
+    *all = rn_given(given) && all_finite(cpu, cpu->kernels->fp32, src, count);
 }
 
 void rn_cpu_tensor_finite(void *dev, int32_t *all, const void *src, size_t count)
 {
     const struct rn_cpu *cpu = dev;
-    all_finite(cpu, all, cpu->tensor, src, count);
+    *all = all_finite(cpu, cpu->tensor, src, count);
 }

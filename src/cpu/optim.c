@@ -24,6 +24,7 @@ void rn_cpu_sgd_update(void *dev, float *weights, float *velocity, const float *
 {
     struct job j = { .cpu = dev, .weights = weights, .first = velocity, .gradient = gradient,
                      .sgd = hp };
+    if (!rn_given(hp->given)) return;
     rn_parallel_range(j.cpu->threads, (int64_t)count, GRAIN, sgd_range, &j);
 }
 
@@ -40,5 +41,6 @@ void rn_cpu_adamw_update(void *dev, float *weights, float *first, float *second,
 {
     struct job j = { .cpu = dev, .weights = weights, .first = first, .second = second,
                      .gradient = gradient, .adamw = hp };
+    if (!rn_given(hp->given)) return;
     rn_parallel_range(j.cpu->threads, (int64_t)count, GRAIN, adamw_range, &j);
 }

@@ -35,7 +35,7 @@ void rn_cpu_relu_backward(void *dev, void *dsrc, const void *ddst, const void *d
 void rn_cpu_add(void *dev, void *dst, const void *a, const void *b, size_t count);
 void rn_cpu_accumulate(void *dev, float *dst, const float *src, size_t count);
 void rn_cpu_tensor_finite(void *dev, int32_t *all, const void *src, size_t count);
-void rn_cpu_finite(void *dev, int32_t *all, const float *src, size_t count);
+void rn_cpu_finite(void *dev, int32_t *all, const float *src, size_t count, const int32_t *given);
 
 void rn_cpu_maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src,
                             const struct rn_pool_shape *s);

@@ -82,10 +82,10 @@ static __global__ void channel_back_kernel(float *coefficient, float *dgamma, fl
 }
 
 static __global__ void running_kernel(float *running_mean, float *running_var, const double *saved, int C, double mu,
-                                      double keep, double unbias)
+                                      double keep, double unbias, const int32_t *given)
 {
     const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-    if (c >= C) return;
+    if (c >= C || !rn_cuda_given(given)) return;
     double m = saved[c], v = saved[C + c];
     running_mean[c] = rn_cuda_store(static_cast<float>(keep * running_mean[c] + mu * m));
     running_var[c] = rn_cuda_store(static_cast<float>(keep * running_var[c] + mu * (v * unbias)));
@@ -190,11 +190,11 @@ void rn_cuda_batchnorm_forward_eval(void *dev, void *dst, const void *src, const
 }
 
 void rn_cuda_batchnorm_running(void *dev, float *running_mean, float *running_var, const double *saved,
-                               const struct rn_bn_shape *s)
+                               const struct rn_bn_shape *s, const int32_t *given)
 {
     const double M = static_cast<double>(s->N) * (s->H * s->W), unbias = M > 1 ? M / (M - 1) : 1;
     rn_launch(dev, running_kernel, rn_cuda_blocks(static_cast<size_t>(s->C), 128), 128, running_mean, running_var,
-              saved, s->C, s->momentum, 1 - s->momentum, unbias);
+              saved, s->C, s->momentum, 1 - s->momentum, unbias, given);
 }
 
 static void gradient(void *dev, void *dsrc, void *dadd, const void *ddst, const void *y, const void *src,

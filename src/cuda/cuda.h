@@ -165,6 +165,9 @@ static __device__ inline float rn_cuda_store(float x)
     return __uint_as_float((u & 0x7f800000u) ? u : 0u);
 }
 
+/* Whether a slot with this verdict given does its work. */
+static __device__ inline bool rn_cuda_given(const int32_t *given) { return !given || *given == 1; }
+
 /* A18: NaN stays. */
 static __device__ inline float rn_cuda_relu(float x) { return x <= 0 ? 0.0f : x; }
 

@@ -26,7 +26,7 @@ template <class T> static __global__ void add_kernel(T *dst, const T *a, const T
     if (i < count) dst[i] = rn_put<T>(rn_load(a[i]) + rn_load(b[i]));
 }
 
-static __global__ void one_kernel(int32_t *verdict) { *verdict = 1; }
+static __global__ void begin_kernel(int32_t *all, const int32_t *given) { *all = rn_cuda_given(given); }
 
 /* *all = 0 if there is such a number; each thread looks at every (number of threads)-th element. */
 template <class T> static __global__ void finite_kernel(int32_t *all, const T *src, size_t count)
@@ -63,15 +63,18 @@ void rn_cuda_accumulate(void *dev, float *dst, const float *src, size_t count)
     rn_launch(dev, add_kernel<float>, rn_cuda_blocks(count, THREADS), THREADS, dst, dst, src, count);
 }
 
-template <class T> static void finite(void *dev, int32_t *all, const T *src, size_t count)
+template <class T> static void finite(void *dev, int32_t *all, const T *src, size_t count, const int32_t *given)
 {
-    rn_launch(dev, one_kernel, 1, 1, all);
+    rn_launch(dev, begin_kernel, 1, 1, all, given);
     rn_launch(dev, finite_kernel<T>, RN_MIN(rn_cuda_blocks(count, THREADS), 4096u), THREADS, all, src, count);
 }
 
-void rn_cuda_finite(void *dev, int32_t *all, const float *src, size_t count) { finite(dev, all, src, count); }
+void rn_cuda_finite(void *dev, int32_t *all, const float *src, size_t count, const int32_t *given)
+{
+    finite(dev, all, src, count, given);
+}
 
 void rn_cuda_tensor_finite(void *dev, int32_t *all, const void *src, size_t count)
 {
-    rn_cuda_typed(dev, [=](auto type) { finite(dev, all, static_cast<const decltype(type) *>(src), count); });
+    rn_cuda_typed(dev, [=](auto type) { finite(dev, all, static_cast<const decltype(type) *>(src), count, NULL); });
 }

@@ -199,6 +199,10 @@ void rn_cuda_run_recorded(void *dev, void (*pass)(void *arg), void *arg)
 {
     struct rn_cuda *cuda = rn_cuda_device(dev);
     struct record r = {};
+    if (recording) { /* a pass within a pass */
+        pass(arg);
+        return;
+    }
     if (cuda->graphs) {
         recording = &r;
         recorded = cuda;

@@ -49,25 +49,25 @@ static __device__ inline void chains(double sums[2], const float *x, int K, doub
 }
 
 static __global__ void loss_kernel(double *loss, float *dlogits, const float *logits, const int32_t *labels,
-                                   struct rn_loss_shape s)
+                                   int classes, int total, double smoothing)
 {
-    const float *x = logits + static_cast<size_t>(blockIdx.x) * s.K;
+    const float *x = logits + static_cast<size_t>(blockIdx.x) * classes;
     const int c = labels[blockIdx.x];
-    double max = largest(x, s.K), sums[2], K = s.K, spread = __ddiv_rn(s.smoothing, K);
-    chains(sums, x, s.K, max);
+    double max = largest(x, classes), sums[2], K = classes, spread = __ddiv_rn(smoothing, K);
+    chains(sums, x, classes, max);
     double L = rn_log(sums[0]);
     if (threadIdx.x == 0)
-        loss[blockIdx.x] = -(((1 - s.smoothing) * ((x[c] - max) - L)) + (spread * (sums[1] - K * L)));
+        loss[blockIdx.x] = -(((1 - smoothing) * ((x[c] - max) - L)) + (spread * (sums[1] - K * L)));
     if (!dlogits) return;
-    for (int k = threadIdx.x; k < s.K; k += THREADS) {
-        double q = k == c ? (1 - s.smoothing) + spread : spread;
-        double d = __ddiv_rn(__ddiv_rn(rn_exp(x[k] - max), sums[0]) - q, static_cast<double>(s.total));
-        dlogits[static_cast<size_t>(blockIdx.x) * s.K + k] = rn_cuda_store(static_cast<float>(d));
+    for (int k = threadIdx.x; k < classes; k += THREADS) {
+        double q = k == c ? (1 - smoothing) + spread : spread;
+        double d = __ddiv_rn(__ddiv_rn(rn_exp(x[k] - max), sums[0]) - q, static_cast<double>(total));
+        dlogits[static_cast<size_t>(blockIdx.x) * classes + k] = rn_cuda_store(static_cast<float>(d));
     }
 }
 
 void rn_cuda_softmax_cross_entropy(void *dev, double *loss, float *dlogits, const float *logits, const int32_t *labels,
                                    const struct rn_loss_shape *s)
 {
-    rn_launch(dev, loss_kernel, s->N, THREADS, loss, dlogits, logits, labels, *s);
+    rn_launch(dev, loss_kernel, s->N, THREADS, loss, dlogits, logits, labels, s->K, s->total, s->smoothing);
 }

@@ -416,18 +416,32 @@ float *rn_net_logit_gradients(struct rn_net *net)
     return at(net, net->plan->step[net->plan->loss].dout);
 }
 
+const float *rn_net_training_logits(struct rn_net *net)
+{
+    RN_ASSERT(net->plan == &net->training);
+    return logits_of(net, 0);
+}
+
+static int32_t *labels_of(const struct rn_net *net) { return (int32_t *)(void *)(net->arena + net->at.labels); }
+
+void rn_net_labels(struct rn_net *net, const int32_t *labels, int n)
+{
+    RN_ASSERT(n >= 1 && n <= RN_MAX(net->config.batch, net->config.eval_batch));
+    net->ops->write(net->dev, labels_of(net), labels, (size_t)n * sizeof *labels);
+}
+
 void rn_net_loss(struct rn_net *net, double *loss, const int32_t *labels, int total, double smoothing)
 {
     const struct rn_ops *ops = net->ops;
     const int classes = net->graph.node[net->graph.nodes - 1].C;
     RN_ASSERT(total == 0 || net->plan == &net->training);
     double *dloss = (double *)(void *)(net->arena + net->at.loss);
-    int32_t *dlabels = (int32_t *)(void *)(net->arena + net->at.labels);
+    const int32_t *dlabels = labels_of(net);
     float *gradient = total ? rn_net_logit_gradients(net) : NULL;
     const rn_fpmode mode = rn_fpmode_enter();
 
     rn_mark_begin("loss");
-    ops->write(net->dev, dlabels, labels, (size_t)net->images * sizeof *labels);
+    if (labels) rn_net_labels(net, labels, net->images);
     for (int part = 0; part < parts_of(net); part++) {
         int first = part_begin(net, part), n = part_begin(net, part + 1) - first;
         const struct rn_loss_shape s = { n, classes, total ? total : n, smoothing };
@@ -444,7 +458,9 @@ void rn_net_losses(struct rn_net *net, double *loss)
     net->ops->read(net->dev, loss, net->arena + net->at.loss, (size_t)net->images * sizeof *loss);
 }
 
-void rn_net_commit_statistics(struct rn_net *net)
+void rn_net_commit_statistics(struct rn_net *net) { rn_net_commit_given(net, NULL); }
+
+void rn_net_commit_given(struct rn_net *net, const int32_t *given)
 {
     if (net->config.freeze_bn) return;
     const rn_fpmode mode = rn_fpmode_enter();
@@ -454,7 +470,7 @@ void rn_net_commit_statistics(struct rn_net *net)
         if (node->kind != RN_NODE_BN) continue;
         const struct rn_bn_shape s = bn_shape(net, node);
         net->ops->batchnorm_running(net->dev, rn_net_param(net, node, 2), rn_net_param(net, node, 3),
-                                    saved_of(net, node), &s);
+                                    saved_of(net, node), &s, given);
         net->batches[node->batchnorm]++;
     }
     rn_mark_end();

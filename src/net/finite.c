@@ -12,7 +12,7 @@ static bool read_verdict(const struct rn_net *net)
 
 static bool floats_finite(const struct rn_net *net, const float *x, size_t count)
 {
-    net->ops->finite(net->dev, verdict_of(net), x, count);
+    net->ops->finite(net->dev, verdict_of(net), x, count, NULL);
     return read_verdict(net);
 }
 

@@ -5,7 +5,7 @@
  * it; there the two are called, and seen, one by one.  A plug-in may return before its work is done, so each of
  * its calls is followed by its sync, within the span.
  */
-#include "observe/profile.h"
+#include "observe/profile_shapes.h"
 
 #include "base/marks.h"
 #include "base/mem.h"
@@ -20,57 +20,6 @@ struct watched {
 };
 
 #define INNER(dev) const struct watched *w = dev; const struct rn_ops *ops = w->inner
-
-/* -- what an op is ------------------------------------------------------------------------------ */
-
-static struct rn_op conv_op(const struct watched *w, enum rn_op_kind kind, const struct rn_conv_shape *s, int extra)
-{
-    return (struct rn_op){ .kind = (int)kind, .element = w->element, .extra = extra, .N = s->N, .C = s->C, .H = s->H,
-                           .W = s->W, .K = s->K, .R = s->R, .S = s->S, .P = s->P, .Q = s->Q, .stride = s->stride,
-                           .pad = s->pad, .groups = s->groups };
-}
-
-static struct rn_op fused_op(const struct watched *w, enum rn_op_kind kind, const struct rn_conv_shape *s,
-                             enum rn_post post)
-{
-    struct rn_op op = conv_op(w, kind, s, 0);
-    op.post = (int)post;
-    return op;
-}
-
-static struct rn_op linear_op(const struct watched *w, enum rn_op_kind kind, const struct rn_linear_shape *s)
-{
-    return (struct rn_op){ .kind = (int)kind, .element = w->element, .N = s->N, .C = s->C, .K = s->K };
-}
-
-static struct rn_op norm_op(const struct watched *w, enum rn_op_kind kind, const struct rn_bn_shape *s)
-{
-    return (struct rn_op){ .kind = (int)kind, .element = w->element, .post = (int)s->post, .N = s->N, .C = s->C,
-                           .H = s->H, .W = s->W };
-}
-
-static struct rn_op pool_op(const struct watched *w, enum rn_op_kind kind, const struct rn_pool_shape *s)
-{
-    const bool mean = kind == RN_OP_MEAN || kind == RN_OP_MEAN_BACK;
-    return (struct rn_op){ .kind = (int)kind, .element = w->element, .N = s->N, .C = s->C, .H = s->H, .W = s->W,
-                           .R = mean ? s->H : s->R, .S = mean ? s->W : s->S, .P = mean ? 1 : s->P,
-                           .Q = mean ? 1 : s->Q, .stride = s->stride, .pad = s->pad };
-}
-
-static struct rn_op resize_op(const struct watched *w, enum rn_op_kind kind, const struct rn_resize_shape *s)
-{
-    return (struct rn_op){ .kind = (int)kind, .element = w->element, .N = s->N, .C = s->C, .H = s->H, .W = s->W,
-                           .P = s->P, .Q = s->Q };
-}
-
-static struct rn_op flat_op(const struct watched *w, enum rn_op_kind kind, size_t count)
-{
-    return (struct rn_op){ .kind = (int)kind, .element = w->element, .count = (int64_t)count };
-}
-static struct rn_op tensor_op(const struct watched *w, enum rn_op_kind kind, int N, int C, int H, int W)
-{
-    return (struct rn_op){ .kind = (int)kind, .element = w->element, .N = N, .C = C, .H = H, .W = W };
-}
 
 /* CALL(the op, the call): the call as a span, to the end of what it began. */
 #define CALL(op_value, ...) \
@@ -118,25 +67,25 @@ static void release(void *dev, void *mem)
 static void write_to(void *dev, void *dst, const void *host, size_t bytes)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_WRITE, bytes), ops->write(w->dev, dst, host, bytes));
+    CALL(flat_op(w->element, RN_OP_WRITE, bytes), ops->write(w->dev, dst, host, bytes));
 }
 
 static void read_from(void *dev, void *host, const void *src, size_t bytes)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_READ, bytes), ops->read(w->dev, host, src, bytes));
+    CALL(flat_op(w->element, RN_OP_READ, bytes), ops->read(w->dev, host, src, bytes));
 }
 
 static void copy(void *dev, void *dst, const void *src, size_t bytes)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_COPY, bytes), ops->copy(w->dev, dst, src, bytes));
+    CALL(flat_op(w->element, RN_OP_COPY, bytes), ops->copy(w->dev, dst, src, bytes));
 }
 
 static void sync_all(void *dev)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_SYNC, 0), ops->sync(w->dev));
+    CALL(flat_op(w->element, RN_OP_SYNC, 0), ops->sync(w->dev));
 }
 
 struct pass { void (*run)(void *arg); void *arg; };
@@ -167,20 +116,20 @@ static size_t tensor_bytes(void *dev, int N, int C, int H, int W)
 static void tensor_set(void *dev, void *dst, const float *nchw, int N, int C, int H, int W)
 {
     INNER(dev);
-    CALL(tensor_op(w, RN_OP_TENSOR_SET, N, C, H, W), ops->tensor_set(w->dev, dst, nchw, N, C, H, W));
+    CALL(tensor_op(w->element, RN_OP_TENSOR_SET, N, C, H, W), ops->tensor_set(w->dev, dst, nchw, N, C, H, W));
 }
 
 static void tensor_get(void *dev, float *nchw, const void *src, int N, int C, int H, int W)
 {
     INNER(dev);
-    CALL(tensor_op(w, RN_OP_TENSOR_GET, N, C, H, W), ops->tensor_get(w->dev, nchw, src, N, C, H, W));
+    CALL(tensor_op(w->element, RN_OP_TENSOR_GET, N, C, H, W), ops->tensor_get(w->dev, nchw, src, N, C, H, W));
 }
 
 static void images_forward(void *dev, void *dst, const uint8_t *src, const struct rn_image_move *move,
                            const struct rn_image_shape *s)
 {
     INNER(dev);
-    CALL(tensor_op(w, RN_OP_IMAGES, s->N, s->C, s->H, s->W), ops->images_forward(w->dev, dst, src, move, s));
+    CALL(tensor_op(w->element, RN_OP_IMAGES, s->N, s->C, s->H, s->W), ops->images_forward(w->dev, dst, src, move, s));
 }
 
 /* -- convolution --------------------------------------------------------------------------------- */
@@ -201,7 +150,7 @@ static void conv2d_pack(void *dev, void *packed, const float *weights, const str
                         enum rn_pass pass)
 {
     INNER(dev);
-    CALL(conv_op(w, pass == RN_PASS_FORWARD ? RN_OP_PACK : RN_OP_PACK_BACK, s, 0),
+    CALL(conv_op(w->element, pass == RN_PASS_FORWARD ? RN_OP_PACK : RN_OP_PACK_BACK, s, 0),
          ops->conv2d_pack(w->dev, packed, weights, s, pass));
 }
 
@@ -210,7 +159,7 @@ static int conv2d_unpack(void *dev, float *weights, const void *packed, const st
     INNER(dev);
     int done;
     if (!weights) return ops->conv2d_unpack(w->dev, weights, packed, s);
-    CALL(conv_op(w, RN_OP_UNPACK, s, 0), done = ops->conv2d_unpack(w->dev, weights, packed, s));
+    CALL(conv_op(w->element, RN_OP_UNPACK, s, 0), done = ops->conv2d_unpack(w->dev, weights, packed, s));
     return done;
 }
 
@@ -218,14 +167,15 @@ static void conv2d_forward(void *dev, void *dst, const void *src, const void *pa
                            const struct rn_conv_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(conv_op(w, RN_OP_CONV, s, bias != NULL), ops->conv2d_forward(w->dev, dst, src, packed, bias, s, workspace));
+    CALL(conv_op(w->element, RN_OP_CONV, s, bias != NULL),
+         ops->conv2d_forward(w->dev, dst, src, packed, bias, s, workspace));
 }
 
 static void conv2d_bias(void *dev, void *dst, const void *src, const void *packed, const float *bias,
                         const void *add, enum rn_post post, const struct rn_conv_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(fused_op(w, RN_OP_CONV_BIAS, s, post),
+    CALL(fused_op(w->element, RN_OP_CONV_BIAS, s, post),
          ops->conv2d_bias(w->dev, dst, src, packed, bias, add, post, s, workspace));
 }
 
@@ -233,7 +183,7 @@ static void conv2d_backward_data(void *dev, void *dsrc, const void *ddst, const 
                                  const struct rn_conv_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(conv_op(w, RN_OP_CONV_DATA, s, add != NULL),
+    CALL(conv_op(w->element, RN_OP_CONV_DATA, s, add != NULL),
          ops->conv2d_backward_data(w->dev, dsrc, ddst, packed, add, s, workspace));
 }
 
@@ -241,7 +191,7 @@ static void conv2d_backward_weights(void *dev, float *dweights, float *dbias, co
                                     const struct rn_conv_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(conv_op(w, RN_OP_CONV_WEIGHTS, s, dbias != NULL),
+    CALL(conv_op(w->element, RN_OP_CONV_WEIGHTS, s, dbias != NULL),
          ops->conv2d_backward_weights(w->dev, dweights, dbias, src, ddst, s, workspace));
 }
 
@@ -250,7 +200,7 @@ static void conv2d_bn(void *dev, void *dst, const void *src, const void *packed,
                       const struct rn_conv_shape *s, const struct rn_bn_shape *bn, void *workspace)
 {
     INNER(dev);
-    CALL(fused_op(w, RN_OP_CONV_BN, s, bn->post),
+    CALL(fused_op(w->element, RN_OP_CONV_BN, s, bn->post),
          ops->conv2d_bn(w->dev, dst, src, packed, add, gamma, beta, running_mean, running_var, s, bn, workspace));
 }
 
@@ -259,7 +209,7 @@ static void batchnorm_forward_train(void *dev, void *dst, double *saved, const v
                                     void *workspace)
 {
     INNER(dev);
-    CALL(norm_op(w, RN_OP_BN_TRAIN, s),
+    CALL(norm_op(w->element, RN_OP_BN_TRAIN, s),
          ops->batchnorm_forward_train(w->dev, dst, saved, src, add, gamma, beta, s, workspace));
 }
 
@@ -273,7 +223,7 @@ static void conv2d_bn_train(void *dev, void *dst, void *x, double *saved, const 
         batchnorm_forward_train(dev, dst, saved, x, add, gamma, beta, bn, workspace);
         return;
     }
-    CALL(fused_op(w, RN_OP_CONV_BN_TRAIN, s, bn->post),
+    CALL(fused_op(w->element, RN_OP_CONV_BN_TRAIN, s, bn->post),
          ops->conv2d_bn_train(w->dev, dst, x, saved, src, packed, add, gamma, beta, s, bn, workspace));
 }
 
@@ -282,7 +232,8 @@ static void conv2d_fold(void *dev, float *folded, float *bias, const float *weig
                         const struct rn_conv_shape *s, const struct rn_bn_shape *bn)
 {
     INNER(dev);
-    CALL(conv_op(w, RN_OP_FOLD, s, 0), ops->conv2d_fold(w->dev, folded, bias, weights, gamma, beta, running_mean,
+    CALL(conv_op(w->element, RN_OP_FOLD, s, 0),
+         ops->conv2d_fold(w->dev, folded, bias, weights, gamma, beta, running_mean,
                                                         running_var, s, bn));
 }
 
@@ -298,21 +249,22 @@ static void linear_forward(void *dev, float *dst, const void *src, const void *p
                            const struct rn_linear_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(linear_op(w, RN_OP_LINEAR, s), ops->linear_forward(w->dev, dst, src, packed, bias, s, workspace));
+    CALL(linear_op(w->element, RN_OP_LINEAR, s), ops->linear_forward(w->dev, dst, src, packed, bias, s, workspace));
 }
 
 static void linear_backward_data(void *dev, void *dsrc, const float *ddst, const float *weights,
                                  const struct rn_linear_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(linear_op(w, RN_OP_LINEAR_DATA, s), ops->linear_backward_data(w->dev, dsrc, ddst, weights, s, workspace));
+    CALL(linear_op(w->element, RN_OP_LINEAR_DATA, s),
+         ops->linear_backward_data(w->dev, dsrc, ddst, weights, s, workspace));
 }
 
 static void linear_backward_weights(void *dev, float *dweights, float *dbias, const void *src, const float *ddst,
                                     const struct rn_linear_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(linear_op(w, RN_OP_LINEAR_WEIGHTS, s),
+    CALL(linear_op(w->element, RN_OP_LINEAR_WEIGHTS, s),
          ops->linear_backward_weights(w->dev, dweights, dbias, src, ddst, s, workspace));
 }
 
@@ -329,7 +281,7 @@ static void batchnorm_forward_eval(void *dev, void *dst, const void *src, const 
                                    const struct rn_bn_shape *s)
 {
     INNER(dev);
-    CALL(norm_op(w, RN_OP_BN_EVAL, s),
+    CALL(norm_op(w->element, RN_OP_BN_EVAL, s),
          ops->batchnorm_forward_eval(w->dev, dst, src, add, gamma, beta, running_mean, running_var, s));
 }
 
@@ -337,14 +289,15 @@ static void batchnorm_apply(void *dev, void *dst, const void *src, const void *a
                             const float *gamma, const float *beta, const struct rn_bn_shape *s)
 {
     INNER(dev);
-    CALL(norm_op(w, RN_OP_BN_APPLY, s), ops->batchnorm_apply(w->dev, dst, src, add, saved, gamma, beta, s));
+    CALL(norm_op(w->element, RN_OP_BN_APPLY, s), ops->batchnorm_apply(w->dev, dst, src, add, saved, gamma, beta, s));
 }
 
 static void batchnorm_running(void *dev, float *running_mean, float *running_var, const double *saved,
-                              const struct rn_bn_shape *s)
+                              const struct rn_bn_shape *s, const int32_t *given)
 {
     INNER(dev);
-    CALL(norm_op(w, RN_OP_BN_RUNNING, s), ops->batchnorm_running(w->dev, running_mean, running_var, saved, s));
+    CALL(norm_op(w->element, RN_OP_BN_RUNNING, s),
+         ops->batchnorm_running(w->dev, running_mean, running_var, saved, s, given));
 }
 
 static void batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta, const void *ddst,
@@ -352,7 +305,8 @@ static void batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma,
                                const float *beta, const struct rn_bn_shape *s, void *workspace)
 {
     INNER(dev);
-    CALL(norm_op(w, RN_OP_BN_BACK, s), ops->batchnorm_backward(w->dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src,
+    CALL(norm_op(w->element, RN_OP_BN_BACK, s),
+         ops->batchnorm_backward(w->dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src,
                                                                saved, gamma, beta, s, workspace));
 }
 
@@ -362,7 +316,7 @@ static void batchnorm_backward_eval(void *dev, void *dsrc, void *dadd, float *dg
                                     void *workspace)
 {
     INNER(dev);
-    CALL(norm_op(w, RN_OP_BN_BACK_EVAL, s),
+    CALL(norm_op(w->element, RN_OP_BN_BACK_EVAL, s),
          ops->batchnorm_backward_eval(w->dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, running_mean, running_var,
                                       gamma, s, workspace));
 }
@@ -372,45 +326,48 @@ static void batchnorm_backward_eval(void *dev, void *dsrc, void *dadd, float *dg
 static void relu_forward(void *dev, void *dst, const void *src, size_t count)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_RELU, count), ops->relu_forward(w->dev, dst, src, count));
+    CALL(flat_op(w->element, RN_OP_RELU, count), ops->relu_forward(w->dev, dst, src, count));
 }
 
 #define OF_TWO(slot, kind) \
     static void slot(void *dev, void *dst, const void *a, const void *b, size_t count) \
     { \
         INNER(dev); \
-        CALL(flat_op(w, kind, count), ops->slot(w->dev, dst, a, b, count)); \
+        CALL(flat_op(w->element, kind, count), ops->slot(w->dev, dst, a, b, count)); \
     }
 OF_TWO(relu_backward, RN_OP_RELU_BACK)
 OF_TWO(add, RN_OP_ADD)
 
-#define VERDICT(slot, type, kind) \
-    static void slot(void *dev, int32_t *all, const type *src, size_t count) \
-    { \
-        INNER(dev); \
-        CALL(flat_op(w, kind, count), ops->slot(w->dev, all, src, count)); \
-    }
-VERDICT(tensor_finite, void, RN_OP_TENSOR_FINITE)
-VERDICT(finite, float, RN_OP_FINITE)
+static void tensor_finite(void *dev, int32_t *all, const void *src, size_t count)
+{
+    INNER(dev);
+    CALL(flat_op(w->element, RN_OP_TENSOR_FINITE, count), ops->tensor_finite(w->dev, all, src, count));
+}
+
+static void finite(void *dev, int32_t *all, const float *src, size_t count, const int32_t *given)
+{
+    INNER(dev);
+    CALL(flat_op(w->element, RN_OP_FINITE, count), ops->finite(w->dev, all, src, count, given));
+}
 
 static void maxpool_forward(void *dev, void *dst, uint8_t *index, const void *src, const struct rn_pool_shape *s)
 {
     INNER(dev);
-    CALL(pool_op(w, RN_OP_MAXPOOL, s), ops->maxpool_forward(w->dev, dst, index, src, s));
+    CALL(pool_op(w->element, RN_OP_MAXPOOL, s), ops->maxpool_forward(w->dev, dst, index, src, s));
 }
 
 static void maxpool_backward(void *dev, void *dsrc, const void *ddst, const uint8_t *index,
                              const struct rn_pool_shape *s)
 {
     INNER(dev);
-    CALL(pool_op(w, RN_OP_MAXPOOL_BACK, s), ops->maxpool_backward(w->dev, dsrc, ddst, index, s));
+    CALL(pool_op(w->element, RN_OP_MAXPOOL_BACK, s), ops->maxpool_backward(w->dev, dsrc, ddst, index, s));
 }
 
 #define ONE_TO_ONE(slot, shape, kind) \
     static void slot(void *dev, void *dst, const void *src, const struct rn_##shape##_shape *s) \
     { \
         INNER(dev); \
-        CALL(shape##_op(w, kind, s), ops->slot(w->dev, dst, src, s)); \
+        CALL(shape##_op(w->element, kind, s), ops->slot(w->dev, dst, src, s)); \
     }
 ONE_TO_ONE(avgpool_forward, pool, RN_OP_AVGPOOL)
 ONE_TO_ONE(avgpool_backward, pool, RN_OP_AVGPOOL_BACK)
@@ -433,14 +390,14 @@ static void softmax_cross_entropy(void *dev, double *loss, float *dlogits, const
 static void accumulate(void *dev, float *dst, const float *src, size_t count)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_ACCUMULATE, count), ops->accumulate(w->dev, dst, src, count));
+    CALL(flat_op(w->element, RN_OP_ACCUMULATE, count), ops->accumulate(w->dev, dst, src, count));
 }
 
 static void sgd_update(void *dev, float *weights, float *velocity, const float *gradient, size_t count,
                        const struct rn_sgd *hp)
 {
     INNER(dev);
-    struct rn_op op = flat_op(w, RN_OP_SGD, count);
+    struct rn_op op = flat_op(w->element, RN_OP_SGD, count);
     op.extra = hp->nesterov;
     CALL(op, ops->sgd_update(w->dev, weights, velocity, gradient, count, hp));
 }
@@ -449,18 +406,19 @@ static void adamw_update(void *dev, float *weights, float *first, float *second,
                          size_t count, const struct rn_adamw *hp)
 {
     INNER(dev);
-    CALL(flat_op(w, RN_OP_ADAMW, count), ops->adamw_update(w->dev, weights, first, second, gradient, count, hp));
+    CALL(flat_op(w->element, RN_OP_ADAMW, count),
+         ops->adamw_update(w->dev, weights, first, second, gradient, count, hp));
 }
 
 /* -- the table ----------------------------------------------------------------------------------- */
 
 static const struct rn_ops table = {
-    .version = RN_BACKEND_VERSION, .struct_bytes = sizeof(struct rn_ops), .open = open_nothing,
-    .close = close_both, .isa = isa, .alloc = alloc, .release = release, .write = write_to, .read = read_from,
-    .copy = copy, .sync = sync_all, .run = run, .tensor_bytes = tensor_bytes, .tensor_set = tensor_set,
-    .tensor_get = tensor_get, .images_forward = images_forward, .conv2d_workspace = conv2d_workspace,
-    .conv2d_packed_bytes = conv2d_packed_bytes, .conv2d_pack = conv2d_pack, .conv2d_unpack = conv2d_unpack,
-    .conv2d_forward = conv2d_forward, .conv2d_bias = conv2d_bias, .conv2d_backward_data = conv2d_backward_data,
+    .version = RN_BACKEND_VERSION, .struct_bytes = sizeof(struct rn_ops), .open = open_nothing, .close = close_both,
+    .isa = isa, .alloc = alloc, .release = release, .write = write_to, .read = read_from, .copy = copy,
+    .sync = sync_all, .run = run, .tensor_bytes = tensor_bytes, .tensor_set = tensor_set, .tensor_get = tensor_get,
+    .images_forward = images_forward, .conv2d_workspace = conv2d_workspace, .conv2d_packed_bytes = conv2d_packed_bytes,
+    .conv2d_pack = conv2d_pack, .conv2d_unpack = conv2d_unpack, .conv2d_forward = conv2d_forward,
+    .conv2d_bias = conv2d_bias, .conv2d_backward_data = conv2d_backward_data,
     .conv2d_backward_weights = conv2d_backward_weights, .linear_workspace = linear_workspace,
     .linear_forward = linear_forward, .linear_backward_data = linear_backward_data,
     .linear_backward_weights = linear_backward_weights, .batchnorm_workspace = batchnorm_workspace,
@@ -469,12 +427,11 @@ static const struct rn_ops table = {
     .batchnorm_backward = batchnorm_backward, .batchnorm_backward_eval = batchnorm_backward_eval,
     .conv2d_bn = conv2d_bn, .conv2d_bn_train = conv2d_bn_train, .conv2d_fold = conv2d_fold,
     .relu_forward = relu_forward, .relu_backward = relu_backward, .add = add, .tensor_finite = tensor_finite,
-    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward,
-    .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward,
-    .global_avgpool_forward = global_avgpool_forward, .global_avgpool_backward = global_avgpool_backward,
-    .resize_forward = resize_forward, .resize_backward = resize_backward,
-    .softmax_cross_entropy = softmax_cross_entropy, .accumulate = accumulate, .finite = finite,
-    .sgd_update = sgd_update, .adamw_update = adamw_update,
+    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
+    .avgpool_backward = avgpool_backward, .global_avgpool_forward = global_avgpool_forward,
+    .global_avgpool_backward = global_avgpool_backward, .resize_forward = resize_forward,
+    .resize_backward = resize_backward, .softmax_cross_entropy = softmax_cross_entropy, .accumulate = accumulate,
+    .finite = finite, .sgd_update = sgd_update, .adamw_update = adamw_update,
 };
 
 rn_status rn_observe(const struct rn_ops **ops, void **dev)

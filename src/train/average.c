@@ -44,50 +44,52 @@ void rn_average_free(struct rn_average *a)
 }
 
 /* A piece of the average and the net's values at the same place, all on the device. */
-typedef void piece_fn(const struct rn_average *a, float *average, float *now, size_t count, double decay);
+typedef void piece_fn(const struct rn_average *a, float *average, float *now, size_t count, const struct rn_adamw *hp);
 
-static void each_piece(struct rn_average *a, piece_fn *work, double decay)
+static void each_piece(struct rn_average *a, piece_fn *work, const struct rn_adamw *hp)
 {
     float *now[2] = { rn_net_weights(a->net), rn_net_buffers(a->net) };
     for (int k = 0; k < 2; k++)
         for (size_t at = 0; at < a->count[k]; at += PIECE)
-            work(a, a->value[k] + at, now[k] + at, RN_MIN(PIECE, a->count[k] - at), decay);
+            work(a, a->value[k] + at, now[k] + at, RN_MIN(PIECE, a->count[k] - at), hp);
 }
 
 static void copy_piece(const struct rn_average *a, float *average, float *now, size_t count,
-                       double decay)
+                       const struct rn_adamw *hp)
 {
-    (void)decay;
+    (void)hp;
     rn_net_ops(a->net)->copy(rn_net_dev(a->net), average, now, count * sizeof(float));
 }
 
 /* With a rate of 0 and a divisor of at least 1 the scratch stays finite. */
 static void follow_piece(const struct rn_average *a, float *average, float *now, size_t count,
-                         double decay)
+                         const struct rn_adamw *hp)
 {
-    const struct rn_adamw hp = { .beta1 = decay, .eps = 1 };
     rn_net_ops(a->net)->adamw_update(rn_net_dev(a->net), a->scratch[0], average, a->scratch[1], now,
-                                     count, &hp);
+                                     count, hp);
 }
 
 static void exchange_piece(const struct rn_average *a, float *average, float *now, size_t count,
-                           double decay)
+                           const struct rn_adamw *hp)
 {
     const struct rn_ops *ops = rn_net_ops(a->net);
     void *dev = rn_net_dev(a->net);
-    (void)decay;
+    (void)hp;
     ops->copy(dev, a->scratch[1], now, count * sizeof(float));
     ops->copy(dev, now, average, count * sizeof(float));
     ops->copy(dev, average, a->scratch[1], count * sizeof(float));
 }
 
-void rn_average_start(struct rn_average *a) { each_piece(a, copy_piece, 0); }
+void rn_average_start(struct rn_average *a) { each_piece(a, copy_piece, NULL); }
 
-void rn_average_follow(struct rn_average *a, double decay) { each_piece(a, follow_piece, decay); }
+void rn_average_follow(struct rn_average *a, double decay, const int32_t *given)
+{
+    each_piece(a, follow_piece, &(struct rn_adamw){ .beta1 = decay, .eps = 1, .given = given });
+}
 
 void rn_average_exchange(struct rn_average *a)
 {
     if (!a->net) return;
-    each_piece(a, exchange_piece, 0);
+    each_piece(a, exchange_piece, NULL);
     rn_net_touch(a->net);
 }

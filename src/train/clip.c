@@ -91,6 +91,6 @@ static double norm(struct rn_clip *c, const float *gradients)
 double rn_clip_gradients(struct rn_clip *c, float *gradients)
 {
     const double n = norm(c, gradients), h = c->config->clip / (n + 1e-6);
-    if (h < 1) rn_multiply(&c->times, gradients, rn_net_trainable_count(c->net), h);
+    if (h < 1) rn_multiply(&c->times, gradients, rn_net_trainable_count(c->net), h, NULL);
     return n;
 }

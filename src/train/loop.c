@@ -35,7 +35,7 @@ static rn_status write(const char *path, const struct rn_value *root)
  * end again, and leaves the same. */
 static rn_status save(struct loop *l, bool best)
 {
-    rn_status status = rn_trainer_settle(l->t);
+    rn_status status = rn_trainer_intact(l->t);
     if (status || !l->run) return status;
     rn_mark_begin("checkpoint");
     struct rn_value *root = rn_trainer_tree(l->t);
@@ -56,10 +56,6 @@ static rn_status end_failed(struct loop *l, rn_status failure)
 {
     char why[512];
     snprintf(why, sizeof why, "%s", rn_error());
-    if (!l->t->damaged && rn_trainer_settle(l->t)) { /* worse than what ended the run */
-        failure = RN_EFAIL;
-        snprintf(why, sizeof why, "%s", rn_error());
-    }
     if (!l->run) return rn_fail(failure, "%s", why);
     if (l->t->damaged && l->saved < 0)
         return rn_fail(failure, "%s; no checkpoint was written", why);
@@ -74,9 +70,8 @@ static rn_status end_failed(struct loop *l, rn_status failure)
 
 static rn_status end_stopped(struct loop *l)
 {
-    rn_status status = rn_trainer_settle(l->t);
-    if (status) return end_failed(l, status);
-    if ((status = save(l, false))) return status;
+    rn_status status = save(l, false);
+    if (status) return status;
     return rn_fail(RN_EINTR, "stopped after step %" PRId64 "%s%s", l->t->s.step,
                    l->run ? "; go on with --resume " : "", l->run ? rn_run_last(l->run) : "");
 }
@@ -133,7 +128,7 @@ rn_status rn_train(struct rn_trainer *t, struct rn_run *run, const struct rn_obs
 
 rn_status rn_trainer_save(struct rn_trainer *t, const char *path)
 {
-    rn_status status = rn_trainer_settle(t);
+    rn_status status = rn_trainer_intact(t);
     if (status) return status;
     struct rn_value *root = rn_trainer_tree(t);
     if (!root) return RN_ENOMEM;

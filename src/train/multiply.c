@@ -24,9 +24,9 @@ void rn_multiplier_free(struct rn_multiplier *m)
     *m = (struct rn_multiplier){0};
 }
 
-void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor)
+void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor, const int32_t *given)
 {
-    const struct rn_sgd hp = { .momentum = factor };
+    const struct rn_sgd hp = { .momentum = factor, .given = given };
     for (size_t at = 0; at < count; at += m->piece)
         rn_net_ops(m->net)->sgd_update(rn_net_dev(m->net), m->zeros + m->piece, x + at, m->zeros,
                                        RN_MIN(m->piece, count - at), &hp);

@@ -133,7 +133,7 @@ static void advance_powers(struct rn_optimizer *o, double beta1)
 }
 
 static void update_span(struct rn_optimizer *o, const float *gradients, const struct rn_span *span,
-                        const struct rn_rates *r)
+                        const struct rn_rates *r, const int32_t *given)
 {
     const struct rn_train_config *c = o->config;
     const struct rn_ops *ops = rn_net_ops(o->net);
@@ -142,22 +142,22 @@ static void update_span(struct rn_optimizer *o, const float *gradients, const st
     const double lr = r->lr[span->group], decay = o->group[span->group].decay;
     gradients += span->at;
     if (c->optimizer == RN_SGD) {
-        struct rn_sgd hp = { lr, r->momentum, decay, c->nesterov };
+        struct rn_sgd hp = { lr, r->momentum, decay, c->nesterov, given };
         ops->sgd_update(dev, weights, first, gradients, span->count, &hp);
     } else {
         struct rn_adamw hp = {
-            lr, r->momentum, c->beta2, c->eps, decay, o->power1, o->power2
+            lr, r->momentum, c->beta2, c->eps, decay, o->power1, o->power2, given
         };
         ops->adamw_update(dev, weights, first, o->second + span->at, gradients, span->count, &hp);
     }
 }
 
-void rn_optimizer_update(struct rn_optimizer *o, const float *gradients, const struct rn_rates *r)
+void rn_optimizer_update(struct rn_optimizer *o, const float *gradients, const struct rn_rates *r, const int32_t *given)
 {
     o->t++;
     if (o->config->optimizer == RN_ADAMW) advance_powers(o, r->momentum);
     rn_mark_begin("Optimizer.step");
-    for (size_t i = 0; i < o->spans; i++) update_span(o, gradients, &o->span[i], r);
+    for (size_t i = 0; i < o->spans; i++) update_span(o, gradients, &o->span[i], r, given);
     rn_mark_end();
     rn_net_touch(o->net);
 }

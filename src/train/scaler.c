@@ -55,22 +55,16 @@ bool rn_may_skip(const struct rn_trainer *t)
     return t->c.scaling.kind == RN_SCALING_DYNAMIC && t->s.scaler.scale > RN_SCALE_LEAST;
 }
 
-void rn_scale_loss(struct rn_trainer *t, int images)
+void rn_scale_loss(struct rn_trainer *t, int images, const int32_t *given)
 {
     size_t count = (size_t)images * (size_t)t->c.arch.classes;
-    if (t->c.scaling.kind) rn_multiply(&t->times, rn_net_logit_gradients(t->net), count, t->s.scaler.scale);
+    if (t->c.scaling.kind) rn_multiply(&t->times, rn_net_logit_gradients(t->net), count, t->s.scaler.scale, given);
 }
 
-rn_status rn_unscale(struct rn_trainer *t, float *gradients)
+void rn_unscale(struct rn_trainer *t, float *gradients, const int32_t *given)
 {
-    const double scale = t->s.scaler.scale;
-    bool finite = true;
-    rn_status status = RN_OK;
-    if (!t->c.scaling.kind) return RN_OK;
-    rn_multiply(&t->times, gradients, rn_net_trainable_count(t->net), 1 / scale);
-    if (scale < 1) status = rn_trainer_judge(t, gradients, &finite);
-    if (status || finite) return status;
-    return rn_fail(RN_EFAIL, "step %" PRId64 ": a gradient is beyond all floats without its scale", t->s.step + 1);
+    if (t->c.scaling.kind)
+        rn_multiply(&t->times, gradients, rn_net_trainable_count(t->net), 1 / t->s.scaler.scale, given);
 }
 
 rn_status rn_scaled_failure(const struct rn_trainer *t, rn_status status)

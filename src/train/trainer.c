@@ -1,21 +1,9 @@
-/*
- * trainer.c - the trainer: creation, one step, the end of an epoch.  A step either happens whole
- * or, when a number in it is not finite, not at all (A7).
- *
- * A step is queued on the device and waited for once, when its gradients are there: losses, logits and the verdicts
- * come back together.  What the update made of the weights is judged with the next step, or where they are used.
- */
+/* trainer.c - the trainer: creation, what it knows of itself, the end of an epoch (its steps: step.c). */
 #include "train/trainer.h"
-#include "base/marks.h"
 #include "base/mem.h"
-#include "base/real.h"
-#include "base/threads.h"
-#include "train/sum.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-enum verdict { OF_GRADIENTS, OF_WEIGHTS, VERDICTS };
 
 /* -- creation ---------------------------------------------------------------------------------- */
 rn_status rn_train_config_check(const struct rn_train_config *c)
@@ -108,19 +96,20 @@ static rn_status try_sizes(struct rn_trainer *t)
     return status ? status : rn_net_resize(t->net, t->c.image_size);
 }
 
-/* Memory of a step beside the net's: host results, and with several parts what a step may roll
- * back to. */
+/* Memory of a step beside the net's: results, verdicts, and what a step that fails rolls back to. */
 static rn_status create_scratch(struct rn_trainer *t)
 {
     const struct rn_train_config *c = &t->c;
     const struct rn_param *p;
+    const size_t rows = rn_net_params(t->net, &p);
     void *memory;
     rn_status status;
+    for (size_t i = 0; i < rows; i++) t->counters += p[i].kind == RN_PARAM_BATCHES;
     t->loss = rn_alloc_array((size_t)c->batch, sizeof *t->loss);
     t->logits = rn_alloc_array((size_t)c->batch * (size_t)c->arch.classes, sizeof *t->logits);
-    t->batches = rn_alloc_array(rn_net_params(t->net, &p), sizeof *t->batches);
+    t->batches = rn_alloc_array(t->counters, sizeof *t->batches);
     if (!t->loss || !t->logits || !t->batches) return RN_ENOMEM;
-    if ((status = t->ops->alloc(t->dev, &memory, VERDICTS * sizeof *t->verdict))) return status;
+    if ((status = t->ops->alloc(t->dev, &memory, RN_VERDICTS * sizeof *t->verdict))) return status;
     t->verdict = memory;
     if (c->parts == 1) return RN_OK;
     status = t->ops->alloc(t->dev, &memory, rn_net_trainable_count(t->net) * sizeof(float));
@@ -193,6 +182,12 @@ bool rn_trainer_epoch_pending(const struct rn_trainer *t)
     return t->s.step_in_epoch == t->steps_per_epoch;
 }
 
+rn_status rn_trainer_intact(const struct rn_trainer *t)
+{
+    if (!t->damaged) return RN_OK;
+    return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step + 1);
+}
+
 bool rn_trainer_done(const struct rn_trainer *t)
 {
     if (rn_trainer_epoch_pending(t)) return false;
@@ -200,235 +195,11 @@ bool rn_trainer_done(const struct rn_trainer *t)
            (t->c.max_steps >= 0 && t->s.step >= t->c.max_steps);
 }
 
-/* -- one step ---------------------------------------------------------------------------------- */
-struct rn_rates rn_trainer_rates(const struct rn_trainer *t)
-{
-    const struct rn_train_config *c = &t->c;
-    const struct rn_state *s = &t->s;
-    struct rn_rates r = { .momentum = rn_schedule_momentum(&c->schedule, c->momentum, s->step) };
-    for (int g = 0; g < t->opt.groups; g++)
-        r.lr[g] = rn_schedule_lr(&c->schedule, t->opt.group[g].peak, s->step, s->epoch, &s->plateau);
-    return r;
-}
-
-static rn_status not_finite(struct rn_trainer *t, const char *what, const struct rn_batch *b)
-{
-    const char *where = rn_net_find_not_finite(t->net, NULL, b->n);
-    return rn_fail(RN_EFAIL, "step %" PRId64 ": %s is not finite%s%s", t->s.step + 1, what,
-                   where ? "; first in " : "", where ? where : "");
-}
-
-static void judge(struct rn_trainer *t, enum verdict of, const float *x)
-{
-    t->ops->finite(t->dev, &t->verdict[of], x, rn_net_trainable_count(t->net));
-}
-
-/* Waits for the device.  A device that failed gives other bits than 1. */
-static rn_status read_verdicts(struct rn_trainer *t, int32_t verdict[VERDICTS])
-{
-    t->ops->read(t->dev, verdict, t->verdict, VERDICTS * sizeof *verdict);
-    if (t->unjudged && verdict[OF_WEIGHTS] != 1) t->damaged = true;
-    t->unjudged = false;
-    if (!t->damaged) return RN_OK;
-    return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step);
-}
-
-rn_status rn_trainer_settle(struct rn_trainer *t)
-{
-    int32_t verdict[VERDICTS];
-    return t->unjudged || t->damaged ? read_verdicts(t, verdict) : RN_OK;
-}
-
-rn_status rn_trainer_judge(struct rn_trainer *t, const float *gradients, bool *finite)
-{
-    int32_t verdict[VERDICTS];
-    judge(t, OF_GRADIENTS, gradients);
-    rn_status status = read_verdicts(t, verdict);
-    *finite = verdict[OF_GRADIENTS] == 1;
-    return status;
-}
-
-struct part_results { struct rn_sum loss; int64_t correct, images; bool overflow; };
-
-/* Losses and answers of a part into the step's. */
-static rn_status score_part(struct rn_trainer *t, const struct rn_batch *b, struct part_results *r)
-{
-    const int classes = t->c.arch.classes;
-    rn_net_losses(t->net, t->loss);
-    rn_net_logits(t->net, t->logits);
-    for (int i = 0; i < b->n; i++) {
-        bool top1, top5;
-        int answer;
-        if (!rn_finite64(t->loss[i])) return not_finite(t, "loss", b);
-        rn_sum_add(&r->loss, t->loss[i]);
-        rn_score(&top1, &top5, &answer, t->logits + (size_t)i * (size_t)classes, classes,
-                 b->labels[i]);
-        r->correct += top1;
-    }
-    r->images += b->n;
-    return RN_OK;
-}
-
-/* Forward, loss and backward of one part; total: images of the whole step. */
-static rn_status run_part(struct rn_trainer *t, const struct rn_batch *b, int total,
-                          struct part_results *r)
-{
-    bool finite;
-    rn_status status;
-    rn_net_forward_images(t->net, &b->images, true);
-    rn_net_loss(t->net, NULL, b->labels, total, t->c.smoothing);
-    rn_scale_loss(t, b->n);
-    rn_net_backward(t->net);
-    if ((status = rn_trainer_judge(t, rn_net_gradients(t->net), &finite))) return status;
-    if ((status = score_part(t, b, r))) return status;
-    if (finite) return t->sum ? RN_OK : rn_unscale(t, rn_net_gradients(t->net));
-    r->overflow = true;
-    return rn_may_skip(t) ? RN_OK : rn_scaled_failure(t, not_finite(t, "a gradient", b));
-}
-
-/* The sum of the parts' gradients becomes the step's. */
-static rn_status finish_sum(struct rn_trainer *t, struct part_results *r)
-{
-    bool finite;
-    rn_status status = rn_trainer_judge(t, t->sum, &finite);
-    if (status) return status;
-    if (finite) return rn_unscale(t, t->sum);
-    r->overflow = true;
-    if (rn_may_skip(t)) return RN_OK;
-    return rn_scaled_failure(t, rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
-                                        t->s.step + 1));
-}
-
-/* All parts of a step: on success *gradients are the step's, unless r->overflow, and the running statistics
- * have moved; on failure nothing has (A7, A25). */
-static rn_status run_parts(struct rn_trainer *t, int total, struct part_results *r,
-                           float **gradients)
-{
-    size_t count = rn_net_trainable_count(t->net),
-           buffers = rn_net_buffer_count(t->net) * sizeof(float);
-    size_t rows;
-    const struct rn_param *p;
-    rn_status status = RN_OK;
-    rows = rn_net_params(t->net, &p);
-    *gradients = rn_net_gradients(t->net);
-    size_t counters = 0;
-    for (size_t i = 0; i < rows; i++) counters += p[i].kind == RN_PARAM_BATCHES;
-    if (t->sum) {
-        t->ops->copy(t->dev, t->buffers, rn_net_buffers(t->net), buffers);
-        memcpy(t->batches, rn_net_batches(t->net), counters * sizeof *t->batches);
-    }
-    for (int part = 0; part < t->c.parts; part++) {
-        struct rn_batch b;
-        if ((status = rn_loader_next(t->train, &b)) || !b.n) break;
-        if ((status = run_part(t, &b, total, r))) break;
-        if (t->sum && !part) t->ops->copy(t->dev, t->sum, *gradients, count * sizeof(float));
-        else if (t->sum) t->ops->accumulate(t->dev, t->sum, *gradients, count);
-        rn_net_commit_statistics(t->net);
-    }
-    if (t->sum && status == RN_OK) {
-        *gradients = t->sum;
-        status = finish_sum(t, r);
-    }
-    if (status && t->sum) {
-        t->ops->copy(t->dev, rn_net_buffers(t->net), t->buffers, buffers);
-        memcpy(rn_net_batches(t->net), t->batches, counters * sizeof *t->batches);
-    }
-    return status;
-}
-
-static void account(struct rn_trainer *t, const struct part_results *r, double loss, double seconds)
-{
-    struct rn_state *s = &t->s;
-    s->step++;
-    s->step_in_epoch++;
-    s->loss_sum = s->loss_sum + loss * (double)r->images;
-    s->images += r->images;
-    s->correct += r->correct;
-    t->train_seconds += seconds;
-    t->epoch_seconds += seconds;
-    t->train_images += r->images;
-    t->epoch_images += r->images;
-}
-
-static rn_status report_step(struct rn_trainer *t, struct rn_step *out, double loss, double lr, double scale)
-{
-    const struct rn_state *s = &t->s;
-    *out = (struct rn_step){
-        .step = s->step,
-        .epoch = s->epoch + 1,
-        .epochs = t->c.epochs,
-        .step_in_epoch = s->step_in_epoch,
-        .steps_per_epoch = t->steps_per_epoch,
-        .loss = loss,
-        .lr = lr,
-        .images = s->images,
-        .correct = s->correct,
-        .mean_loss = s->loss_sum / (double)s->images,
-        .images_per_second = t->epoch_seconds > 0 ? (double)t->epoch_images / t->epoch_seconds : 0,
-        .loss_scale = scale,
-        .next_scale = t->c.scaling.kind ? s->scaler.scale : 0,
-        .hashed = t->c.hash_steps || (!t->c.hash_none && s->step <= t->resumed_at + RN_HASHED_STEPS),
-    };
-    if (!out->hashed) return RN_OK;
-    out->hash = rn_net_hash(t->net);
-    return rn_trainer_settle(t);
-}
-
-/* The step's gradients into the weights. */
-static void update(struct rn_trainer *t, float *gradients, const struct rn_rates *rates)
-{
-    if (t->clip.net) rn_clip_gradients(&t->clip, gradients);
-    rn_optimizer_update(&t->opt, gradients, rates);
-    judge(t, OF_WEIGHTS, rn_net_weights(t->net));
-    t->unjudged = true;
-}
-
-static rn_status step_once(struct rn_trainer *t, struct rn_step *out)
-{
-    int64_t whole = (int64_t)t->c.batch * t->c.parts, before = t->s.step_in_epoch * whole;
-    struct part_results r = {0};
-    float *gradients;
-    double start = rn_seconds();
-    rn_status status = RN_OK;
-    if (!t->begun) {
-        status = rn_loader_begin(t->train, (uint32_t)t->s.epoch, t->s.step_in_epoch * t->c.parts);
-        int side = rn_progressive_side(&t->c.progressive, t->s.epoch, t->c.image_size);
-        if (!status) status = rn_net_resize(t->net, side);
-    }
-    if (status) return status;
-    t->begun = false; /* stays so when the step fails: the loader has moved on */
-    if ((status = run_parts(t, (int)RN_MIN(whole, t->count - before), &r, &gradients)))
-        return status;
-    struct rn_rates rates = rn_trainer_rates(t);
-    if (!r.overflow) update(t, gradients, &rates);
-    const double scale = t->c.scaling.kind ? t->s.scaler.scale : 0;
-    if (t->c.scaling.kind == RN_SCALING_DYNAMIC) rn_scaler_update(&t->s.scaler, r.overflow, t->c.scaling.interval);
-    t->begun = true;
-    if (t->c.average && (t->s.step + 1) % RN_MAX(t->c.average_steps, 1) == 0)
-        rn_average_follow(&t->average, t->c.average_decay);
-    double loss = rn_sum_total(&r.loss) / (double)r.images;
-    account(t, &r, loss, rn_seconds() - start);
-    status = report_step(t, out, loss, rates.lr[0], scale);
-    out->skipped = r.overflow;
-    return status;
-}
-
-rn_status rn_trainer_step(struct rn_trainer *t, struct rn_step *out)
-{
-    RN_ASSERT(!rn_trainer_epoch_pending(t));
-    rn_fpmode mode = rn_fpmode_enter();
-    rn_mark_begin("step");
-    rn_status status = step_once(t, out);
-    rn_mark_end();
-    rn_fpmode_leave(mode);
-    return status;
-}
-
 /* -- the end of an epoch ----------------------------------------------------------------------- */
 rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg)
 {
     struct rn_metrics m = {0};
-    rn_status status = rn_trainer_settle(t);
+    rn_status status = rn_trainer_intact(t);
     if (!status) status = rn_net_resize(t->net, t->c.image_size);
     if (status) return status;
     t->begun = false; /* the next step sees to its own size */

@@ -32,7 +32,9 @@ rn_status rn_optimizer_create(struct rn_optimizer *o, const struct rn_train_conf
 void rn_optimizer_free(struct rn_optimizer *o);
 /* t updates have been made: recomputes the powers (A10). */
 void rn_optimizer_set_time(struct rn_optimizer *o, int64_t t);
-void rn_optimizer_update(struct rn_optimizer *o, const float *gradients, const struct rn_rates *r);
+/* given: as in resnet_backend.h; if it comes to be 0, the caller puts back what o was. */
+void rn_optimizer_update(struct rn_optimizer *o, const float *gradients, const struct rn_rates *r,
+                         const int32_t *given);
 int rn_optimizer_group(const struct rn_optimizer *o, const struct rn_param *p);
 const char *rn_optimizer_name(enum rn_optimizer_kind kind); /* "sgd", "adamw" */
 /* Whether the settings keep the parameter as it is. */
@@ -46,8 +48,9 @@ struct rn_multiplier {
 };
 rn_status rn_multiplier_create(struct rn_multiplier *m, struct rn_net *net);
 void rn_multiplier_free(struct rn_multiplier *m);
-/* x[i] = F(x[i] * f32(factor)) on the device.  Where that is not finite, m is of no more use. */
-void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor);
+/* x[i] = F(x[i] * f32(factor)) on the device, given a verdict or NULL.  Where that is not finite, m is of no more
+ * use. */
+void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor, const int32_t *given);
 
 /* -- clipping ---------------------------------------------------------------------------------- */
 struct rn_clip {
@@ -74,7 +77,8 @@ struct rn_average {
 rn_status rn_average_create(struct rn_average *a, struct rn_net *net);
 void rn_average_free(struct rn_average *a);
 void rn_average_start(struct rn_average *a);                /* anew as what the net is now */
-void rn_average_follow(struct rn_average *a, double decay); /* one step towards the net (A28) */
+/* One step towards the net (A28), given a verdict or NULL. */
+void rn_average_follow(struct rn_average *a, double decay, const int32_t *given);
 /* Changes places with the net's own values; a second time, back.  Nothing without an average. */
 void rn_average_exchange(struct rn_average *a);
 
@@ -93,6 +97,9 @@ struct rn_state {
     int64_t eval_step;                  /* < 0: never evaluated */
 };
 
+/* What is judged on the device in a step. */
+enum rn_verdict { RN_OF_LOGITS, RN_OF_GRADIENTS, RN_OF_SUM, RN_OF_UNSCALED, RN_OF_WEIGHTS, RN_VERDICTS };
+
 struct rn_trainer {
     struct rn_train_config c;
     const struct rn_ops *ops;
@@ -107,11 +114,11 @@ struct rn_trainer {
     int64_t resumed_at;             /* step at which this process began */
     int64_t steps_per_epoch, count; /* of the training split, after --limit-train */
     bool begun;                     /* the loader stands at step_in_epoch */
-    bool unjudged;                  /* the verdict on the last update is on its way */
     bool damaged;                   /* an update made a weight not finite: never save this */
-    int32_t *verdict;               /* device: whether gradients, and weights, are finite: of enum verdict */
+    int32_t *verdict;               /* device, [RN_VERDICTS] */
     float *sum, *buffers;           /* device, parts > 1: gradients; statistics to restore */
-    int64_t *batches;
+    int64_t *batches;               /* [counters] of the net, to restore */
+    size_t counters;
     double *loss;                   /* [batch] per image, [batch][classes] */
     float *logits;
     double train_seconds, epoch_seconds; /* of this process */
@@ -123,17 +130,15 @@ struct rn_trainer {
 /* Whether an overflow costs a step its update only, and not the run its end. */
 bool rn_may_skip(const struct rn_trainer *t);
 /* Between rn_net_loss and rn_net_backward, whose gradients are then those of the scaled loss; nothing where the
- * loss is not scaled. */
-void rn_scale_loss(struct rn_trainer *t, int images);
-/* The gradients of all parts back to those of the loss.  RN_EFAIL: one is then beyond all floats. */
-rn_status rn_unscale(struct rn_trainer *t, float *gradients);
+ * loss is not scaled, or where the verdict given is not 1. */
+void rn_scale_loss(struct rn_trainer *t, int images, const int32_t *given);
+/* The gradients of all parts back to those of the loss; likewise. */
+void rn_unscale(struct rn_trainer *t, float *gradients, const int32_t *given);
 /* Adds to a failure what the scale was. */
 rn_status rn_scaled_failure(const struct rn_trainer *t, rn_status status);
 
-/* Whether all gradients are finite; waits for all that is queued.  RN_EFAIL: the last update's weights are not. */
-rn_status rn_trainer_judge(struct rn_trainer *t, const float *gradients, bool *finite);
-/* Waits for the verdict on the last update: before anything is made of its weights.  RN_EFAIL: one is not finite. */
-rn_status rn_trainer_settle(struct rn_trainer *t);
+/* RN_EFAIL: an update made a weight not finite; nothing more is made of this trainer. */
+rn_status rn_trainer_intact(const struct rn_trainer *t);
 struct rn_rates rn_trainer_rates(const struct rn_trainer *t);
 /* Validation now, without effect on later bits; fills val_* and eval_step. */
 rn_status rn_trainer_validate(struct rn_trainer *t, rn_stop_fn *stop, void *arg);
