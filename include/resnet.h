@@ -119,6 +119,7 @@ typedef int rn_shape_fn(void *arg, const char *name, int64_t dims[8]);
 rn_status rn_arch_from_shapes(struct rn_arch *a, enum rn_stem stem, rn_shape_fn *shape, void *arg);
 
 /* -- nets -------------------------------------------------------------------------------------- */
+#define RN_MOST_BATCH (1 << 24) /* images a pass may be asked for; memory ends sooner */
 struct rn_net_config {
     struct rn_arch arch;
     int image_size;   /* H = W of the images given in, 32 or more (see rn_net_resize) */

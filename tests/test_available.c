@@ -7,6 +7,7 @@
 
 #include "base/available.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define NOBODY_SAYS UINT64_MAX
@@ -183,12 +184,23 @@ static void test_check(void)
     CHECK(rn_memory_available() > 1001);
 }
 
+static void test_limit_of_data(void)
+{
+    struct rlimit old, small;
+    CHECK(getrlimit(RLIMIT_DATA, &old) == 0);
+    small = old;
+    small.rlim_cur = 64 << 20;
+    if (setrlimit(RLIMIT_DATA, &small)) return;
+    CHECK(rn_memory_available() <= 64 << 20);
+    setrlimit(RLIMIT_DATA, &old);
+}
+
 int main(int argc, char **argv)
 {
     static const struct rn_test_row rows[] = {
         RN_TEST_ROW(test_machine), RN_TEST_ROW(test_second_generation),
         RN_TEST_ROW(test_first_generation), RN_TEST_ROW(test_names_are_whole),
-        RN_TEST_ROW(test_damaged_numbers), RN_TEST_ROW(test_check),
+        RN_TEST_ROW(test_damaged_numbers), RN_TEST_ROW(test_check), RN_TEST_ROW(test_limit_of_data),
     };
     return rn_test_main("test_available", rows, RN_COUNT(rows), argc, argv);
 }

@@ -42,6 +42,7 @@ static const char *const conv_cases[] = {
     "n2c16h5w4k16r1s1u2g16", "n1c64h10w10k64r7s7a3g64", "n2c33h6w7k33r2s4u2a3g33",
     "n2c64h5w4k64r3s3u2a1g8", "n3c64h4w5k64r1s1g32", "n9c512h1w1k20r3s3a1",
     "n2c64h14w13k64r3s3a1", "n9c40h1w2k70r3s3u2a1", "n2c700h3w2k40r3s3a1",
+    "n2c16h5w6k9r3s4a1", "n1c48h4w5k6r2s2u2a1",
 };
 static const char *const bn_cases[] = {
     "n1c1h1w1", "n2c3h1w1", "n17c5h1w1", "n9c16h2w2", "n17c8h4w4", "n5c64h8w8", "n3c33h9w7",

@@ -89,12 +89,14 @@ static void count_calls(struct counting *seen, const struct rn_net_config *confi
     struct rn_net *net;
     double l[BATCH] = { 0 };
     const int32_t label[BATCH] = { 0 };
+    float *images = calloc((size_t)BATCH * 3 * (size_t)(c.image_size * c.image_size), sizeof *images);
+    CHECK(images);
     c.batch = training ? BATCH : 0;
     c.eval_batch = BATCH;
     CHECK_OK(counting_ops.open(&dev, NULL));
     CHECK_OK(rn_net_create(&net, &c, &counting_ops, dev));
     counting_of(dev)->forward = training ? COUNT_FORWARD : COUNT_INFERENCE;
-    rn_net_forward(net, NULL, BATCH, training);
+    rn_net_forward(net, images, BATCH, training);
     if (training) {
         const struct rn_sgd hp = { .lr = 0.1 };
         rn_net_loss(net, l, label, BATCH, 0);
@@ -106,6 +108,7 @@ static void count_calls(struct counting *seen, const struct rn_net_config *confi
     *seen = *counting_of(dev);
     rn_net_free(net);
     counting_ops.close(dev);
+    free(images);
 }
 
 /* What the graph says equals what the net asked for, pass by pass and kind by kind. */

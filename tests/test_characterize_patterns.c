@@ -49,15 +49,18 @@ static struct counting calls_of(const struct rn_net_config *config, bool trainin
     struct counting seen;
     struct rn_net *net;
     void *dev;
+    float *images = calloc((size_t)(3 * c.image_size * c.image_size), sizeof *images);
+    CHECK(images);
     c.batch = training ? 2 : 0;
     c.eval_batch = 1;
     c.fold = fold;
     CHECK_OK(counting_ops.open(&dev, NULL));
     CHECK_OK(rn_net_create(&net, &c, &counting_ops, dev));
-    rn_net_forward(net, NULL, 1, training);
+    rn_net_forward(net, images, 1, training);
     seen = *counting_of(dev);
     rn_net_free(net);
     counting_ops.close(dev);
+    free(images);
     return seen;
 }
 

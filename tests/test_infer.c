@@ -322,6 +322,26 @@ static void refuse(struct rn_net_config *c, uint64_t there)
     rn_ops_cpu.close(dev);
 }
 
+/* The bytes of the message are those of the plan, however little there is. */
+static void test_refusal_names_what_is_needed(void)
+{
+    struct rn_net_config c = { .image_size = 32, .batch = 64, .eval_batch = 1 };
+    const struct rn_device_options o = { .threads = 1 };
+    size_t bytes = 0;
+    char number[32];
+    struct rn_net *net;
+    void *dev;
+    CHECK_OK(rn_arch_named(&c.arch, "resnet18", RN_STEM_CIFAR, 10));
+    CHECK_OK(rn_ops_cpu.open(&dev, &o));
+    CHECK_OK(rn_net_arena_bytes(&bytes, &c, &rn_ops_cpu, dev));
+    snprintf(number, sizeof number, " %zu bytes are needed", bytes);
+    rn_memory_pretend(1000);
+    CHECK(rn_net_create(&net, &c, &rn_ops_cpu, dev) == RN_ENOMEM);
+    CHECK_MSG(strstr(rn_error(), number), "%s instead of%s", rn_error(), number);
+    rn_memory_pretend(0);
+    rn_ops_cpu.close(dev);
+}
+
 static void test_too_big_is_refused(void)
 {
     struct rn_net_config c = config_of("resnet18", RN_STEM_IMAGENET, 1000, 224, 32);
@@ -364,7 +384,8 @@ int main(int argc, char **argv)
         RN_TEST_ROW(test_any_batch_same_bits), RN_TEST_ROW(test_training_net_evaluates_in_parts),
         RN_TEST_ROW(test_folding), RN_TEST_ROW(test_parameters_come_back), RN_TEST_ROW(test_files),
         RN_TEST_ROW(test_two_nets_at_once), RN_TEST_ROW(test_only_training_keeps_activations),
-        RN_TEST_ROW(test_too_big_is_refused), RN_TEST_ROW(test_memory_limits_are_seen),
+        RN_TEST_ROW(test_refusal_names_what_is_needed), RN_TEST_ROW(test_too_big_is_refused),
+        RN_TEST_ROW(test_memory_limits_are_seen),
     };
     test_fill(images, RN_COUNT(images), 0);
     return rn_test_main("test_infer", row, RN_COUNT(row), argc, argv);

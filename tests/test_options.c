@@ -119,8 +119,8 @@ static void test_refusals(void)
     refuse("--threads 0", "--threads", "1");
     refuse("--threads -3", "--threads", "-3");
     refuse("--isa=", "--isa", "missing");
-    refuse("--numerics fp31-winograd", "did you mean fp32-winograd", "fp32|fp32-winograd");
-    refuse("--numerics direct", "direct", "not one of fp32|fp32-winograd");
+    refuse("--opt adam", "did you mean adamw", "sgd|adamw");
+    refuse("--opt lion", "lion", "not one of sgd|adamw");
     refuse("--output a\tb", "--output", "control");
     refuse("--preset no-such-preset", "no-such-preset", "preset");
     refuse("--preset ../evil", "../evil", "preset");

@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "io/io.h"
 #include "net/memory.h"
+#include "observe/observe.h"
 #include "observe/profile.h"
 #include "observe/trace.h"
 
@@ -218,11 +219,19 @@ static void test_memory_fails(void)
     CHECK(rn_alloc_live() == live);
 }
 
+/* All three arrays are in memory, not one and a page of zeros. */
+static void test_bandwidth(void)
+{
+    const double before = rn_rss_mb(), rate = rn_memory_bandwidth(2);
+    CHECK(rate > 0);
+    CHECK(before <= 0 || rn_peak_rss_mb() >= before + 90);
+}
+
 /* -- a training that is watched ------------------------------------------------------------------- */
 
-static uint64_t train(struct rn_recorder *r, const struct rn_ops *table, int threads, int steps)
+static uint64_t train_as(struct rn_recorder *r, const struct rn_ops *table, int threads, int steps,
+                         struct rn_train_config c)
 {
-    const struct rn_train_config c = tiny_config();
     const struct rn_device_options o = { .threads = threads };
     const struct rn_ops *ops = table;
     struct rn_trainer *t;
@@ -244,6 +253,38 @@ static uint64_t train(struct rn_recorder *r, const struct rn_ops *table, int thr
     rn_trainer_free(t);
     ops->close(dev);
     return hash;
+}
+
+static uint64_t train(struct rn_recorder *r, const struct rn_ops *table, int threads, int steps)
+{
+    return train_as(r, table, threads, steps, tiny_config());
+}
+
+static int64_t calls_of(const struct rn_profile *p, const char *name)
+{
+    for (int i = 0; i < p->ops; i++)
+        if (!strcmp(p->op[i].name, name)) return p->op[i].calls;
+    return 0;
+}
+
+/* What a backend's updates do besides updating has its own names, and the norm of the gradients is seen. */
+static void test_beside_the_update(void)
+{
+    struct rn_recorder *r = recorder(10000, 8);
+    struct rn_train_config c = tiny_config();
+    struct rn_profile p;
+    c.clip = 1e-6;
+    c.average = true;
+    c.average_decay = 0.9;
+    c.average_steps = 1;
+    train_as(r, &rn_ops_cpu, 1, 2, c);
+    CHECK_OK(rn_profile_make(&p, rn_recorder_recording(r), "step", false));
+    CHECK(calls_of(&p, "aten::_fused_adamw_") == 0); /* the optimiser is SGD */
+    CHECK(calls_of(&p, "aten::_fused_sgd_") == calls_of(&p, "Optimizer.step"));
+    CHECK(calls_of(&p, "aten::mul_") == 2 && calls_of(&p, "aten::lerp_") == 2 * 2); /* weights, running statistics */
+    CHECK(calls_of(&p, "clip_grad_norm_") > 0);
+    rn_profile_free(&p);
+    rn_recorder_free(r);
 }
 
 static void test_same_bits(void)
@@ -396,10 +437,10 @@ static void test_trace_cannot_be_written(void)
 int main(int argc, char **argv)
 {
     static const struct rn_test_row row[] = {
-        RN_TEST_ROW(test_nothing_is_on), RN_TEST_ROW(test_nesting),      RN_TEST_ROW(test_groups),
-        RN_TEST_ROW(test_full),          RN_TEST_ROW(test_threads),      RN_TEST_ROW(test_memory_fails),
-        RN_TEST_ROW(test_same_bits),     RN_TEST_ROW(test_step),         RN_TEST_ROW(test_net_memory),
-        RN_TEST_ROW(test_trace),
+        RN_TEST_ROW(test_nothing_is_on), RN_TEST_ROW(test_nesting),           RN_TEST_ROW(test_groups),
+        RN_TEST_ROW(test_full),          RN_TEST_ROW(test_threads),           RN_TEST_ROW(test_bandwidth),
+        RN_TEST_ROW(test_memory_fails),  RN_TEST_ROW(test_same_bits),         RN_TEST_ROW(test_beside_the_update),
+        RN_TEST_ROW(test_step),          RN_TEST_ROW(test_net_memory),        RN_TEST_ROW(test_trace),
         RN_TEST_ROW(test_trace_cannot_be_written),
     };
     return rn_test_main("test_profile", row, RN_COUNT(row), argc, argv);

@@ -45,6 +45,8 @@ static void test_costs(void)
     check_cost("linear", (struct rn_op){ .kind = RN_OP_LINEAR, .element = 4, .N = 2, .C = 5, .K = 3 }, 2 * 30 + 6,
                40 + 60 + 12 + 24, 24);
     check_cost("sgd", (struct rn_op){ .kind = RN_OP_SGD, .count = 100 }, 600, 2000, 800);
+    check_cost("multiplication", (struct rn_op){ .kind = RN_OP_MULTIPLY, .count = 100 }, 100, 800, 400);
+    check_cost("average", (struct rn_op){ .kind = RN_OP_AVERAGE, .count = 100 }, 300, 1200, 400);
     check_cost("adamw", (struct rn_op){ .kind = RN_OP_ADAMW, .count = 100 }, 1400, 2800, 1200);
     check_cost("a mark", (struct rn_op){ .kind = RN_OP_NONE }, 0, 0, 0);
     for (int kind = RN_OP_NONE + 1; kind < RN_OP_KINDS; kind++)

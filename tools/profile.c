@@ -2,6 +2,7 @@
  * profile.c - ./profile: where the time of training or inference goes.  How it is recorded: observe/span.h; what the
  * tables say: docs/profiling.md.
  */
+#include "tools/cli/stop.h"
 #include "tools/profile/run.h"
 
 #include <stdio.h>
@@ -31,6 +32,7 @@ int main(int argc, char **argv)
     if (!status && opt_switch(&o, "help")) opt_print_help(&o);
     else if (!status && opt_switch(&o, "version")) opt_print_version(&o);
     else if (!status) {
+        tool_stop_catch();
         status = profile_run(&r);
         if (r.profile.summary_path && r.profile.summary.data) {
             const rn_status shown = show(&r); /* also where the files could not be written */
@@ -40,5 +42,5 @@ int main(int argc, char **argv)
     const int code = tool_exit("profile", status);
     profile_run_end(&r);
     opt_end(&o);
-    return code;
+    return !code && tool_stop_asked(NULL) ? 128 + tool_stop_asked(NULL) : code;
 }

@@ -65,6 +65,13 @@ static rn_status check_limits(const struct session *s)
                    s->data->class_names[s->data->train.labels[0]], needed);
 }
 
+/* A profile, or a preset of the profiling study. */
+static bool is_measured(const struct opt_set *o)
+{
+    const char *preset = opt_text(o, "preset");
+    return opt_switch(o, "profile") || (preset && !strncmp(preset, "exp", 3));
+}
+
 /* Flags to a complete configuration: data set open, every setting explicit, device ready. */
 static rn_status prepare(struct session *s)
 {
@@ -99,6 +106,7 @@ static rn_status prepare(struct session *s)
     if ((st = check_limits(s)) || (st = tool_train_settle(o, s->data))) return st;
     if (!(s->arguments = opt_values(o))) return RN_ENOMEM;
     if ((st = tool_train_config(&s->config, o, s->data, s->file))) return st;
+    if (is_measured(o) && (st = tool_profile_batch(o, s->config.batch, s->data->train.count, s->data->name))) return st;
     s->config.hash_steps = s->hash;
     s->config.build = s->build;
     s->config.arguments = s->arguments;
@@ -366,7 +374,8 @@ static rn_status conclude(struct session *s, double started, bool idle)
 
 static rn_status train(struct session *s)
 {
-    struct rn_observer o = { .arg = s, .on_step = on_step, .on_epoch = on_epoch, .stop = tool_stop_asked };
+    struct rn_observer o = { .arg = s, .on_step = on_step, .on_epoch = on_epoch, .stop = tool_stop_asked,
+                             .save = tool_save_asked };
     double started = rn_seconds();
     rn_status st = create_trainer(s);
     if (!st) st = open_run(s);
@@ -437,6 +446,7 @@ static rn_status run(struct session *s)
     if (opt_text(o, "preview") && (st = preview(s))) return st;
     if (opt_switch(o, "dry-run")) return tool_dry_run(&s->config, &s->device, s->arguments, s->json);
     tool_stop_catch();
+    tool_save_catch();
     return earlier ? verify(s) : train(s);
 }
 

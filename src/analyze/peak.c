@@ -100,6 +100,7 @@ static double measure(const struct peak_row *r, int threads)
 {
     struct peak_work w = { .row = r };
     double best = 0;
+    threads = RN_MIN(threads, rn_cpu_count()); /* more would take turns, and each has a task of its own */
     for (int attempt = 0; attempt < 10; attempt++) {
         double begin = rn_seconds();
         rn_parallel(threads, threads, work, &w);

@@ -1,5 +1,5 @@
 /*
- * available.c - asks Linux what memory is left; elsewhere only the limit of the address space is
+ * available.c - asks Linux what memory is left; elsewhere only the limits of the process are
  * known.
  *
  * Numbers are read from /proc and /sys/fs/cgroup as they are now, and some are estimates.  A yes is no
@@ -67,15 +67,20 @@ static uint64_t of_machine(const char *proc)
     return (available + swap) * 1024;
 }
 
-static uint64_t of_address_space(void)
+/* What a limit of this process leaves, of which column `column` of statm is used, in pages. */
+static uint64_t of_limit(int resource, int column)
 {
     struct rlimit limit;
-    char text[TEXT];
+    char text[TEXT], *at = text;
     uint64_t pages = 0;
-    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
-    if (read_text(text, "/proc/self", "statm")) find_number(&pages, text, "");
+    if (getrlimit(resource, &limit) || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    if (read_text(text, "/proc/self", "statm"))
+        for (int i = 0; i <= column; i++) pages = strtoull(at, &at, 10);
     return less((uint64_t)limit.rlim_cur, pages * (uint64_t)sysconf(_SC_PAGESIZE));
 }
+
+/* Of addresses, and of memory that is written to. */
+static uint64_t of_process(void) { return smaller(of_limit(RLIMIT_AS, 0), of_limit(RLIMIT_DATA, 5)); }
 
 /* -- control groups ---------------------------------------------------------------------------- */
 
@@ -176,7 +181,7 @@ uint64_t rn_memory_available(void)
 {
     const uint64_t hook = atomic_load(&pretended);
     if (hook) return hook;
-    return smaller(of_address_space(), rn_memory_available_in("/proc", "/sys/fs/cgroup"));
+    return smaller(of_process(), rn_memory_available_in("/proc", "/sys/fs/cgroup"));
 }
 
 rn_status rn_memory_check(size_t bytes)

@@ -228,12 +228,40 @@ void rn_parallel_range(int threads, int64_t count, int64_t grain, rn_range_task 
     rn_parallel(threads, r.pieces, run_piece, &r);
 }
 
-int rn_cpu_count(void)
+/* CPUs of the places that OpenMP binds its threads to; 0 where it binds none.  A bound thread has no others than its
+ * own place's to run on, so its affinity does not say what the process has. */
+static long cpus_of_places(void)
 {
     long count = 0;
+#ifdef _OPENMP
+    for (int i = 0; i < omp_get_num_places(); i++) count += omp_get_place_num_procs(i);
+    count = RN_MIN(count, omp_get_num_procs()); /* places may overlap */
+#endif
+    return count;
+}
+
+void rn_thread_roam(void)
+{
+#if defined(_OPENMP) && defined(__linux__)
+    int id[CPU_SETSIZE];
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < omp_get_num_places(); i++) {
+        const int count = omp_get_place_num_procs(i);
+        if (count > CPU_SETSIZE) return;
+        omp_get_place_proc_ids(i, id);
+        for (int k = 0; k < count; k++) CPU_SET(id[k], &set);
+    }
+    if (CPU_COUNT(&set)) sched_setaffinity(0, sizeof set, &set);
+#endif
+}
+
+int rn_cpu_count(void)
+{
+    long count = cpus_of_places();
 #ifdef __linux__
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
+    if (count < 1 && sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
 #endif
     if (count < 1) count = sysconf(_SC_NPROCESSORS_ONLN);
     return count < 1 ? 1 : (int)RN_MIN(count, RN_MAX_THREADS);

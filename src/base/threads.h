@@ -48,6 +48,9 @@ void rn_parallel_watch(rn_watch *watch, void *arg);
 rn_status rn_threads_probe(int threads);
 
 int rn_cpu_count(void); /* CPUs this process may run on, at least 1 */
+/* Lets the calling thread run on all of these: where OpenMP binds threads, one that is started beside its team has the
+ * place of who started it. */
+void rn_thread_roam(void);
 
 /* A3 at the library's borders: saves the caller's mode and sets the default; and back. */
 typedef struct { uint64_t word[4]; } rn_fpmode; /* one register, or a whole fenv_t */

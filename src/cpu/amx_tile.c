@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) void multiply(float *c, const int r
     if (rows > 1) ZERO(2);
     if (rows > 1 && cols > 1) ZERO(3);
     for (const struct rn_amx_run *r = p->run, *end = r + p->runs; r < end; r++) {
-        const char *a0 = (const char *)p->a[0] + r->a, *a1 = (const char *)p->a[1] + (rows > 1 ? r->a : 0);
+        const char *a0 = (const char *)p->a[0] + r->a, *a1 = rows > 1 ? (const char *)p->a[1] + r->a : a0;
         const char *b = (const char *)p->b + r->b * step;
         for (int left = r->blocks; left > 0; left--, a0 += RN_AMX_LINE, a1 += RN_AMX_LINE, b += step) {
             LOAD(6, b, bs);

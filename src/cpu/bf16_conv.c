@@ -182,7 +182,7 @@ static void widen(const struct job *j, const struct block *b, int i, int group)
 {
     int run = b->class.run, first = i * RN_BF16_BLOCK, rows = (int)rn_round_up((size_t)b->rows, 12);
     size_t shift = (size_t)group * (size_t)j->pass.run;
-    bool whole = run % RN_BF16_BLOCK == 0;
+    bool whole = j->pass.pixels == 1 && run % RN_BF16_BLOCK == 0; /* padding cuts into runs of several pixels */
     const struct place *p = b->place + (size_t)(first / run) * LD;
     for (int r = 0; r < rows; r++) b->at[r] = whole ? p[r].x : NULL;
     if (!whole) collect(b, i, shift);

@@ -182,6 +182,7 @@ static void *work(void *arg)
 {
     struct rn_loader *l = arg;
     rn_fpmode_enter(); /* A3; a thread of our own needs no way back */
+    rn_thread_roam();
     pthread_mutex_lock(&l->lock);
     while (!l->quit) {
         if (!can_claim(l)) {

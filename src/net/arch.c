@@ -87,6 +87,7 @@ rn_status rn_arch_named(struct rn_arch *a, const char *name, enum rn_stem stem, 
         for (size_t i = 0; i < RN_COUNT(arch_names); i++) strcat(strcat(list, i ? ", " : ""), arch_names[i]);
         return rn_fail(RN_EUSAGE, "unknown architecture '%.60s'; they are %s", name, list);
     }
+    if ((unsigned)stem > RN_STEM_DEEP) return rn_fail(RN_EUSAGE, "stem: %d is none", (int)stem);
     if (classes < 2) return rn_fail(RN_EUSAGE, "classes: %d, must be 2 or more", classes);
 
     memset(a, 0, sizeof *a);

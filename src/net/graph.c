@@ -210,10 +210,11 @@ static rn_status check_config(const struct rn_net_config *c)
     if (c->upsample && (c->upsample < c->image_size || c->upsample > 8192))
         return rn_fail(RN_EUSAGE, "upsample: %d, must be %d (the image size) to 8192", c->upsample,
                        c->image_size);
-    if (c->batch < 0 || c->batch > 65536)
-        return rn_fail(RN_EUSAGE, "batch size: %d, must be 1 to 65536", c->batch);
-    if (c->eval_batch < 1 || c->eval_batch > 65536)
-        return rn_fail(RN_EUSAGE, "evaluation batch size: %d, must be 1 to 65536", c->eval_batch);
+    if (c->batch < 0 || c->batch > RN_MOST_BATCH)
+        return rn_fail(RN_EUSAGE, "batch size: %d, must be 1 to %d", c->batch, RN_MOST_BATCH);
+    if (c->eval_batch < 1 || c->eval_batch > RN_MOST_BATCH)
+        return rn_fail(RN_EUSAGE, "evaluation batch size: %d, must be 1 to %d", c->eval_batch, RN_MOST_BATCH);
+    if (c->beside_arrays < 0) return rn_fail(RN_EUSAGE, "arrays beside the net: %d", c->beside_arrays);
     if (c->fold && c->batch)
         return rn_fail(RN_EUSAGE, "fold: batch norm can be folded for inference only");
     if (c->checkpoint && !c->batch)

@@ -184,7 +184,7 @@ static rn_status must_fit(const struct rn_net *net, size_t bytes)
 }
 
 /* Everything but the arena.  part: most images an evaluation may take at a time, 0 for the best.  fit: ask whether
- * there is memory, first for what surely is needed, as sizes may be beyond those that can be planned. */
+ * there is memory; of sizes beyond those that can be planned, for what surely is needed. */
 static rn_status plan_net(struct rn_net **out, const struct rn_net_config *config,
                           const struct rn_ops *ops, void *dev, int part, bool fit)
 {
@@ -197,8 +197,11 @@ static rn_status plan_net(struct rn_net **out, const struct rn_net_config *confi
     net->part = part;
 
     rn_status st = rn_graph_build(&net->graph, config);
-    if (st == RN_OK && fit) st = must_fit(net, rn_graph_least_bytes(&net->graph, config, element_bytes(net)));
-    if (st == RN_OK) st = rn_graph_check(&net->graph, RN_MAX(config->batch, 1));
+    if (st == RN_OK) {
+        st = rn_graph_check(&net->graph, RN_MAX(config->batch, 1));
+        if (st != RN_OK && fit && must_fit(net, rn_graph_least_bytes(&net->graph, config, element_bytes(net))) != RN_OK)
+            st = RN_ENOMEM;
+    }
     if (st == RN_OK) st = make_plans(net);
     if (st == RN_OK) st = make_tables(net);
     if (st == RN_OK) {

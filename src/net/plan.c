@@ -105,8 +105,8 @@ static int place_one(struct rn_plan_buffer *b, struct rn_plan_buffer *const *pla
 rn_status rn_plan_place(struct rn_plan *p)
 {
     struct rn_plan_buffer **order = rn_alloc_array(2 * (size_t)p->buffers, sizeof *order);
-    struct rn_plan_buffer **placed = order + p->buffers;
     if (!order) return RN_ENOMEM;
+    struct rn_plan_buffer **placed = order + p->buffers;
     find_lifetimes(p);
     for (int i = 0; i < p->buffers; i++) order[i] = &p->buffer[i];
     qsort(order, (size_t)p->buffers, sizeof *order, larger_first);

@@ -70,6 +70,8 @@ static const struct row {
     [RN_OP_FINITE] = { .name = "aten::isfinite", .family = RN_FAMILY_CHECK },
     [RN_OP_SGD] = { .name = "aten::_fused_sgd_", .family = RN_FAMILY_OPTIMIZER },
     [RN_OP_ADAMW] = { .name = "aten::_fused_adamw_", .family = RN_FAMILY_OPTIMIZER },
+    [RN_OP_MULTIPLY] = { .name = "aten::mul_", .family = RN_FAMILY_ELEMENTWISE },
+    [RN_OP_AVERAGE] = { .name = "aten::lerp_", .family = RN_FAMILY_ELEMENTWISE },
     [RN_OP_TENSOR_SET] = { .name = "aten::contiguous", .family = RN_FAMILY_COPY },
     [RN_OP_TENSOR_GET] = { .name = "aten::contiguous", .family = RN_FAMILY_COPY },
     [RN_OP_IMAGES] = { .name = "images.normalize", .family = RN_FAMILY_DATA },
@@ -194,6 +196,8 @@ static struct rn_cost flat_cost(const struct rn_op *o)
     case RN_OP_FINITE: return cost(n, 4 * n, 0);
     case RN_OP_SGD: return cost((o->extra ? 8 : 6) * n, 12 * n, 8 * n);
     case RN_OP_ADAMW: return cost(14 * n, 16 * n, 12 * n);
+    case RN_OP_MULTIPLY: return cost(n, 4 * n, 4 * n);
+    case RN_OP_AVERAGE: return cost(3 * n, 8 * n, 4 * n);
     case RN_OP_LOSS: /* maximum, difference, exp, sum, product with the target; the gradient: quotient, difference */
         return cost((o->extra ? 7 : 5) * classes, 4 * classes + 4 * o->N, 8 * o->N + (o->extra ? 4 * classes : 0));
     case RN_OP_TENSOR_SET:

@@ -89,6 +89,7 @@ static void sync_all(void *dev)
 }
 
 struct pass { void (*run)(void *arg); void *arg; };
+static _Thread_local bool in_pass;
 
 /* The pass, between the ends of two spans: that of waking the device's workers, and of letting them go. */
 static void run_pass(void *arg)
@@ -102,9 +103,15 @@ static void run_pass(void *arg)
 static void run(void *dev, void (*pass)(void *arg), void *arg)
 {
     INNER(dev);
+    if (in_pass) { /* no threads are woken */
+        ops->run(w->dev, pass, arg);
+        return;
+    }
+    in_pass = true;
     rn_mark_begin("wake the threads");
     ops->run(w->dev, run_pass, &(struct pass){ pass, arg });
     rn_mark_end();
+    in_pass = false;
 }
 
 static size_t tensor_bytes(void *dev, int N, int C, int H, int W)
@@ -397,7 +404,8 @@ static void sgd_update(void *dev, float *weights, float *velocity, const float *
                        const struct rn_sgd *hp)
 {
     INNER(dev);
-    struct rn_op op = flat_op(w->element, RN_OP_SGD, count);
+    const bool multiplies = hp->lr == 0 && hp->weight_decay == 0; /* train/multiply.c */
+    struct rn_op op = flat_op(w->element, multiplies ? RN_OP_MULTIPLY : RN_OP_SGD, count);
     op.extra = hp->nesterov;
     CALL(op, ops->sgd_update(w->dev, weights, velocity, gradient, count, hp));
 }
@@ -406,7 +414,8 @@ static void adamw_update(void *dev, float *weights, float *first, float *second,
                          size_t count, const struct rn_adamw *hp)
 {
     INNER(dev);
-    CALL(flat_op(w->element, RN_OP_ADAMW, count),
+    const bool averages = hp->lr == 0 && hp->beta2 == 0; /* train/average.c */
+    CALL(flat_op(w->element, averages ? RN_OP_AVERAGE : RN_OP_ADAMW, count),
          ops->adamw_update(w->dev, weights, first, second, gradient, count, hp));
 }
 

@@ -140,6 +140,7 @@ static void add_track(struct trace *t, int number)
 /* Points of one curve that follow each other are one event, up to the series that it began with. */
 static void add_samples(struct trace *t)
 {
+    if (!t->r->samples) return;
     const struct rn_sample *s = t->r->sample, *end = s + t->r->samples;
     while (s < end) {
         const struct rn_sample *first = s;

@@ -7,6 +7,7 @@
  * The sum runs on the host, tensor by tensor.
  */
 #include "train/trainer.h"
+#include "base/marks.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -83,7 +84,9 @@ static double norm(struct rn_clip *c, const float *gradients)
         if (!p[i].trainable || rn_frozen(c->config, &p[i])) continue;
         rn_net_ops(c->net)->read(rn_net_dev(c->net), c->tensor, gradients + p[i].offset,
                                  p[i].count * sizeof *c->tensor);
+        rn_mark_begin("clip_grad_norm_");
         total = total + tensor_sum(c->leaf, c->tensor, &p[i]);
+        rn_mark_end();
     }
     return sqrt(total);
 }

@@ -83,8 +83,9 @@ static rn_status do_step(struct loop *l)
     if (status) return status;
     if (l->run && (status = rn_run_step(l->run, &s))) return status;
     if (l->o->on_step) l->o->on_step(l->o->arg, &s);
-    int64_t every = l->t->c.checkpoint_every;
-    return every > 0 && s.step % every == 0 ? save(l, false) : RN_OK;
+    const int64_t every = l->t->c.checkpoint_every;
+    const bool asked = l->o->save && l->o->save(l->o->arg);
+    return asked || (every > 0 && s.step % every == 0) ? save(l, false) : RN_OK;
 }
 
 static rn_status do_epoch_end(struct loop *l)

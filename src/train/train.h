@@ -161,8 +161,9 @@ struct rn_observer {
     void (*on_epoch)(void *arg, const struct rn_epoch *e);
     void (*on_line)(void *arg, const char *line);
     rn_stop_fn *stop;
+    rn_stop_fn *save;   /* asked after each step: whether to save now and go on */
 };
-/* Steps and epochs until done, with checkpoints at epochs' ends, every checkpoint_every steps,
+/* Steps and epochs until done, with checkpoints at epochs' ends, every checkpoint_every steps, when asked for one,
  * at the end and when stopped (RN_EINTR).  RN_EFAIL, and RN_EINPUT for a file of the data set that changed or is
  * gone, leave the last good state in NAME_last.pth.
  * run may be NULL; any function of the observer may be NULL. */

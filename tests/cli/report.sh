@@ -16,6 +16,18 @@ else fail "bench measures batch 1 unasked" "$(why)"; fi
 refuses "table where nothing can be written, before measuring" 4 '/proc' \
     "$BIN/bench" --data-free --runs 1000000 --csv /proc/nope/x.csv
 
+"$BIN/bench" --mode train --stem cifar --image-size 32 --data-free --warmup 0 --runs 100000 --csv "$T/killed.csv" \
+    >"$T/out" 2>"$T/err" &
+parent=$!
+sleep 2
+child=$(sed 's/ .*//' /proc/$parent/task/$parent/children 2>/dev/null)
+kill $parent
+wait $parent 2>/dev/null
+for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "${child:-0}" 2>/dev/null && sleep 1; done
+if [ -z "$child" ]; then skip "nobody measures for a bench that is gone: children cannot be listed here"
+elif kill -0 "$child" 2>/dev/null; then fail "nobody measures for a bench that is gone" "$child is at it"; kill "$child"
+else pass "nobody measures for a bench that is gone"; fi
+
 # -- reports -----------------------------------------------------------------------------------------
 works "a report measures what is missing in two runs" \
     "$BIN/report" "$T/two" "$T/one" --limit 16 --batch-sizes 1,2 --warmup 1 --runs 3 --quiet

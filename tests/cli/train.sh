@@ -13,6 +13,14 @@ mkdir -p "$T/lost/profiler_x_trace.json"
 refuses "a trace that cannot be written" 4 'the trace is lost: .*profiler_x_trace.json' \
     "$BIN/profile" --mode infer --batch-size 1 --steps 1 --warmup 0 --name x --output "$T/lost" --quiet
 prints "the tables are there all the same" 'Self CPU time total: ' cat "$T/lost/profiler_x_summary.txt"
+status=0
+timeout -s INT 5 "$BIN/profile" --data demo --batch-size 1 --steps 100000 --name cut --output "$T/cut" \
+    >/dev/null 2>"$T/err" || status=$?
+if [ $status = 124 ] && [ -s "$T/cut/profiler_cut_summary.txt" ] && [ -s "$T/cut/profiler_cut_trace.json" ]; then
+    pass "an interrupted profile has what was recorded"
+else
+    fail "an interrupted profile has what was recorded" "exit $status: $(ls "$T/cut" | tr '\n' ' ')"
+fi
 refuses "a backend that is not in this build" 1 'cuda' env CUDA_VISIBLE_DEVICES= "$BIN/profile" --backend cuda --output "$T/lost"
 run_small one --hash
 grep '^step' "$T/out" >"$T/one.txt"
@@ -58,6 +66,10 @@ else
     fail "--resume --force under another numerics" "exit $status: $(why)"
 fi
 refuses "2000 threads are capped, and it is said" 2 'capped to 1024' "$BIN/train" --threads 2000 --epochs -1
+run_small profiled --profile
+cp "$T/profiled/profiler_train_summary.txt" "$T/profile.txt"
+run "$BIN/train" --resume "$T"/profiled/checkpoints/*_last.pth --max-steps 2 --profile --quiet
+same "a finished run that is resumed keeps its profile" "$T/profile.txt" "$T/profiled/profiler_train_summary.txt"
 run_small mixed --amp bf16
 if [ $status = 0 ] && grep -q '"numerics": "bf16"' "$T/mixed/summary.json"; then
     pass "--amp bf16 trains, and the summary says so"
@@ -182,6 +194,30 @@ prints "--model-ema: the checkpoint is what was validated" "\"top1\": ?$same_acc
     --checkpoint "$T"/average/checkpoints/*_last.pth --data demo --limit 16 --json
 run_small target --target-acc 100
 if [ $status = 5 ]; then pass "a missed --target-acc: exit 5"; else fail "a missed --target-acc" "exit $status: $(why)"; fi
+
+# -- signals, and threads that are bound -------------------------------------------------------------
+# OpenMP binds the first thread to one place, and those that it starts beside OpenMP's would stay there.
+free=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status 2>/dev/null)
+OMP_PROC_BIND=close OMP_PLACES=threads "$BIN/train" --data demo --stem cifar-pool --batch-size 2 --workers 1 --quiet \
+    --limit-val 2 --output "$T/asked" >"$T/out" 2>"$T/err" </dev/null &
+pid=$! looks=0
+until [ -s "$T/asked/hashes.txt" ] || [ $((looks += 1)) -gt 300 ] || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
+others=$(grep -l "^Cpus_allowed_list:.$free\$" /proc/$pid/task/*/status 2>/dev/null | grep -vc "/$pid/status")
+case $free in
+"") skip "loading threads where OpenMP binds its own: nobody says on which processors they may run" ;;
+*[!0-9]*) if [ "$others" -gt 0 ]; then pass "loading threads run anywhere, where OpenMP binds its own"
+    else fail "loading threads run anywhere, where OpenMP binds its own" "none of $(ls /proc/$pid/task) has $free"; fi ;;
+*) skip "loading threads where OpenMP binds its own: there is one processor" ;;
+esac
+kill -USR1 $pid 2>/dev/null
+looks=0
+until ls "$T"/asked/checkpoints/*_last.pth >/dev/null 2>&1 || [ $((looks += 1)) -gt 300 ]; do sleep 0.1; done
+if kill -0 $pid 2>/dev/null && [ $looks -le 300 ]; then pass "SIGUSR1: a checkpoint, and the run goes on"
+else fail "SIGUSR1: a checkpoint, and the run goes on" "$(ls "$T/asked" | tr '\n' ' ') $(why)"; fi
+kill $pid 2>/dev/null
+status=0
+wait $pid || status=$?
+if [ $status = 143 ]; then pass "SIGTERM: exit 143"; else fail "SIGTERM: exit 143" "exit $status: $(why)"; fi
 
 # -- the machine -------------------------------------------------------------------------------------
 refuses "output where nothing can be written" 4 '/proc' "$BIN/train" --data demo --max-steps 1 --quiet --output /proc/nope

@@ -84,6 +84,12 @@ refuses "table and plot in one file" 2 '--csv and --plot' "$BIN/bench" --csv "$T
 works "dry run with --checkpoint-activations" "$BIN/train" --dry-run --checkpoint-activations
 refuses "unknown preset" 2 'preset' "$BIN/train" --preset no-such --output "$T/x"
 printf 'epochs = 1\nbatchsize = 3\n' >"$T/bad.conf"
+refuses "profile: a batch beyond the set" 2 'batch-size: 60000 images; demo has' \
+    "$BIN/profile" --data demo --batch-size 60000 --output "$T/x"
+refuses "a profiled training: a batch beyond the set" 2 'batch-size: 60000 images; demo has' \
+    "$BIN/train" --preset exp1 --data demo --batch-size 60000 --output "$T/x"
+refuses "bench: a batch beyond the set, before there is no memory for it" 2 'batch-sizes: 60000 images; demo has' \
+    "$BIN/bench" --mode train --stem cifar --image-size 32 --data demo --batch-sizes 60000 --runs 1 --warmup 0
 refuses "unknown key, with file, line and the right one" 2 'bad.conf:2.*batch-size' \
     "$BIN/train" --config "$T/bad.conf" --output "$T/x"
 refuses "config file that is not there" 3 'nowhere.conf' "$BIN/train" --config "$T/nowhere.conf"
@@ -115,6 +121,19 @@ refuses "web page as checkpoint" 3 'page.pth' "$BIN/evaluate" --checkpoint "$T/p
 refuses "shared object that is none" 3 'garbage.pth' "$BIN/conform" --grad --backend "$T/garbage.pth"
 refuses "a batch that no memory holds: bytes needed, bytes there" 4 '[0-9] bytes are needed, [0-9]* are there' \
     "$BIN/train" --data demo --arch resnet152 --stem cifar --upsample 2048 --batch-size 4096 --output "$T/x"
+for batch in 30000 100000 16777216; do
+    refuses "bench of $batch images: bytes needed, bytes there" 4 '[0-9] bytes .*needed' \
+        "$BIN/bench" --data-free --mode train --stem cifar --image-size 32 --num-classes 10 --batch-sizes $batch --runs 1
+done
+for program in train bench profile characterize; do
+    refuses "$program: unknown numerics, and those that there are" 2 "'fp31'; it has: fp32 fp32-winograd bf16" \
+        "$BIN/$program" --numerics fp31
+done
 refuses "golden pack that is not there" 3 'index.json' "$BIN/conform" --check-golden "$T/empty" --backend cpu
+
+# -- threads -----------------------------------------------------------------------------------------
+threads() { "$@" "$BIN/train" --dry-run --json 2>/dev/null | sed -n 's/.*"threads": \([0-9]*\).*/\1/p'; }
+if [ "$(threads env)" = "$(threads env OMP_PROC_BIND=close OMP_PLACES=threads)" ]; then pass "bound threads are as many"
+else fail "bound threads are as many" "$(threads env OMP_PROC_BIND=close OMP_PLACES=threads) instead of $(threads env)"; fi
 
 finish

@@ -27,7 +27,7 @@
 
 const struct opt bench_rows[] = {
     { "mode", OPT_CHOICE, "infer", 0, 0, "train|infer", NULL, "what is timed", "Measurement" },
-    { "batch-sizes", OPT_INTS, "1", 1, 65536, NULL, "LIST", "images a call; each gets a line of results",
+    { "batch-sizes", OPT_INTS, "1", 1, RN_MOST_BATCH, NULL, "LIST", "images a call; each gets a line of results",
       "Measurement" },
     { "warmup", OPT_INT, "10", 0, 1000000, NULL, "N", "calls that are not timed", "Measurement" },
     { "runs", OPT_INT, "100", 1, 1000000, NULL, "N",
@@ -57,6 +57,7 @@ struct report { rn_status status; char message[512]; struct bench_result result;
 /* -- one measurement ------------------------------------------------------------------------------ */
 
 struct bench {
+    pid_t parent;
     const struct opt_set *o;
     struct tool_device device;
     struct rn_net *net;
@@ -190,9 +191,10 @@ static rn_status call(struct bench *b)
 static rn_status prepare(struct bench *b)
 {
     rn_status status = tool_device_open(&b->device, b->o);
+    if (!status && !opt_switch(b->o, "data-free")) status = open_data(b); /* no such batch: before no such memory */
     if (!status) status = make_net(b);
     if (!status && b->train) status = make_optimizer(b);
-    if (!status) status = opt_switch(b->o, "data-free") ? make_batch(b) : open_data(b);
+    if (!status && opt_switch(b->o, "data-free")) status = make_batch(b);
     if (status) return status;
     b->loss = rn_alloc_array((size_t)b->batch, sizeof(double));
     b->logits = rn_alloc_array((size_t)b->batch, (size_t)b->classes * sizeof(float));
@@ -213,6 +215,12 @@ static void finish(struct bench *b)
     rn_free(b->logits);
 }
 
+/* Who waits for the result may have been killed, which nobody tells a child. */
+static rn_status wanted(const struct bench *b)
+{
+    return getppid() == b->parent ? RN_OK : rn_fail(RN_EFAIL, "nobody waits for batch %d any more", b->batch);
+}
+
 static rn_status measure(struct bench_result *r, struct bench *b)
 {
     int runs = (int)opt_int(b->o, "runs"), warmup = (int)opt_int(b->o, "warmup");
@@ -224,8 +232,10 @@ static rn_status measure(struct bench_result *r, struct bench *b)
     const char *isa = status ? NULL : b->device.ops->isa(b->device.dev);
     double peak = status ? 0 : rn_peak_gflops(b->device.threads, isa);
     double before = rn_rss_mb(), after;
-    for (int i = 0; !status && i < warmup; i++) status = call(b);
+    for (int i = 0; !status && i < warmup; i++)
+        if (!(status = wanted(b))) status = call(b);
     for (int i = 0; !status && i < runs; i++) {
+        if ((status = wanted(b))) break;
         double begin = rn_seconds();
         status = call(b);
         times[i] = 1e3 * (rn_seconds() - begin);
@@ -247,10 +257,10 @@ static rn_status measure(struct bench_result *r, struct bench *b)
 
 /* -- a process for each batch size ---------------------------------------------------------------- */
 
-static void child(int fd, const struct opt_set *o, int batch)
+static void child(int fd, pid_t parent, const struct opt_set *o, int batch)
 {
     struct report report = { .status = RN_OK };
-    struct bench b = { .o = o, .batch = batch, .train = !strcmp(opt_text(o, "mode"), "train"),
+    struct bench b = { .parent = parent, .o = o, .batch = batch, .train = !strcmp(opt_text(o, "mode"), "train"),
                        .adamw = !strcmp(opt_text(o, "opt"), "adamw"), .size = (int)opt_int(o, "image-size"),
                        .classes = (int)opt_int(o, "num-classes") };
     report.status = measure(&report.result, &b);
@@ -277,8 +287,9 @@ rn_status bench_measure(struct bench_result *r, const struct opt_set *o, int bat
     int pipes[2], ended = 0;
     if (pipe(pipes)) return rn_fail(RN_EIO, "pipe: %s", strerror(errno));
     fflush(NULL);
+    const pid_t parent = getpid();
     pid_t pid = fork();
-    if (pid == 0) child(pipes[1], o, batch);
+    if (pid == 0) child(pipes[1], parent, o, batch);
     close(pipes[1]);
     struct report report;
     bool whole = pid > 0 && read_all(pipes[0], &report, sizeof report) == (ssize_t)sizeof report;

@@ -26,7 +26,7 @@ const struct opt opt_common[] = {
       "Machine" },
     { "isa", OPT_TEXT, NULL, 0, 0, NULL, INSTRUCTION_SETS,
       "caps the instruction set; default RESNET_ISA, else the best there is", "Machine" },
-    { "numerics", OPT_CHOICE, "fp32", 0, 0, NUMERICS, NULL,
+    { "numerics", OPT_TEXT, "fp32", 0, 0, NULL, NUMERICS,
       "the arithmetic, each with its own bits: fp32-winograd is faster, bf16 takes half the memory and is fast "
       "with AMX; fast: cuDNN, on a GPU; --version has those of cpu",
       "Machine" },

@@ -1,12 +1,12 @@
 #define _POSIX_C_SOURCE 200809L
-/* stop.c - signals that ask a run to end after its step. */
+/* stop.c - signals that ask a run to end after its step, or to save. */
 #include "tools/cli/stop.h"
 
 #include <signal.h>
 #include <stdint.h>
 #include <time.h>
 
-static volatile sig_atomic_t stop_signal, stop_seconds, stop_nanoseconds;
+static volatile sig_atomic_t stop_signal, stop_seconds, stop_nanoseconds, save_signal;
 
 /* The first signal finishes the step and saves.  A second within a second of it is the same wish
  * told twice, as timeout(1) does to a child and its group; a later one ends at once. */
@@ -32,6 +32,27 @@ void tool_stop_catch(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+}
+
+static void on_save(int number)
+{
+    (void)number;
+    save_signal = 1;
+}
+
+void tool_save_catch(void)
+{
+    struct sigaction action = { .sa_handler = on_save, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+int tool_save_asked(void *arg)
+{
+    const int asked = save_signal;
+    (void)arg;
+    save_signal = 0;
+    return asked;
 }
 
 int tool_stop_asked(void *arg)

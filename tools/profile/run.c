@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "observe/observe.h"
 #include "tools/cli/data.h"
+#include "tools/cli/stop.h"
 #include "tools/train/settings.h"
 
 #include <inttypes.h>
@@ -125,7 +126,6 @@ static rn_status prepare(struct profile_run *r)
     struct opt_set *o = r->o;
     struct rn_dataset_options options;
     rn_status status = tool_train_settle_precision(o);
-    if (!status) status = rn_folder_make(opt_text(o, "output"));
     if (!status)
         status = tool_profile_open(&r->profile, opt_text(o, "name"), opt_int(o, "steps"), (int)opt_int(o, "threads"),
                                    tool_workers(o, opt_text(o, "data")));
@@ -133,8 +133,13 @@ static rn_status prepare(struct profile_run *r)
     if (!status) status = tool_profile_device(&r->profile, &r->device);
     if (!status) status = tool_train_data(&options, o);
     if (!status) status = tool_data_open(&r->data, opt_text(o, "data"), &options, o);
+    profile_memory_settle(); /* what reading the files has left to malloc is no part of the peak */
     if (!status) status = tool_train_settle(o, r->data);
     if (!status) status = tool_train_config(&r->config, o, r->data, NULL);
+    if (!status)
+        status = tool_profile_batch(o, r->config.batch, (trains(r) ? &r->data->train : &r->data->val)->count,
+                                    r->data->name);
+    if (!status) status = rn_folder_make(opt_text(o, "output"));
     if (status) return status;
     if (!r->config.limit_val && trains(r)) r->config.limit_val = r->config.val_batch; /* should an epoch end */
     r->config.hash_none = true;
@@ -165,10 +170,11 @@ rn_status profile_run(struct profile_run *r)
     int64_t images = 0;
     r->program_mb = rn_rss_mb();
     rn_status status = prepare(r);
-    for (int64_t i = 0; !status && i < warmup; i++) status = step(r, &images);
+    for (int64_t i = 0; !status && !tool_stop_asked(NULL) && i < warmup; i++) status = step(r, &images);
     profile_memory_settle();
     if (!status) tool_profile_start(&r->profile);
-    while (!status && !(status = step(r, &images)) && !tool_profile_step(&r->profile, images)) {}
+    while (!status && !(status = step(r, &images)) && !tool_profile_step(&r->profile, images) &&
+           !tool_stop_asked(NULL)) {} /* a signal ends it, and what was recorded is written */
     tool_profile_stop(&r->profile);
     if (!status && opt_switch(r->o, "memory")) status = look_at_memory(r);
     return status ? status : tool_profile_write(&r->profile, opt_text(r->o, "output"), r->title, &style);

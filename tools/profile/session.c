@@ -29,7 +29,10 @@ rn_status tool_profile_open(struct tool_profile *p, const char *name, int64_t st
                        name, sizeof p->name - 1);
     *p = (struct tool_profile){ .most = steps, .threads = threads };
     snprintf(p->name, sizeof p->name, "%s", name);
-    return rn_recorder_create(&p->recorder, &config);
+    rn_status status = rn_recorder_create(&p->recorder, &config);
+    /* Before the run has memory of its own, so that its peak is the run's. */
+    if (!status) p->machine.gbytes = rn_memory_bandwidth(threads);
+    return status;
 }
 
 rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *o)
@@ -45,6 +48,12 @@ rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d)
     if (!p->recorder) return RN_OK;
     p->isa = d->ops->isa(d->dev);
     return rn_observe(&d->ops, &d->dev);
+}
+
+rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t there, const char *set)
+{
+    if (opt_source_of(o, "batch-size") != OPT_FLAG || batch <= there) return RN_OK;
+    return rn_fail(RN_EUSAGE, "--batch-size: %d images; %s has %" PRId64, batch, set, there);
 }
 
 void tool_profile_title(char title[256], const struct rn_train_config *c, const char *stem, const char *mode,
@@ -155,7 +164,6 @@ static rn_status sum_up(struct tool_profile *p, const char *title, const struct 
     if (status) return status;
     /* On both sides of the steps, should the machine be busy on one of them. */
     p->machine.gflops = RN_MAX(p->machine.gflops, rn_peak_gflops(p->threads, p->isa));
-    p->machine.gbytes = rn_memory_bandwidth(p->threads);
     s.machine = p->machine;
     if (p->result.steps) {
         p->step_ms = (double)p->result.steps_time / 1e6 / (double)p->result.steps;
@@ -207,6 +215,11 @@ rn_status tool_profile_finish(struct tool_profile *p, const char *folder, const 
     const struct rn_profile_style style = { .rows = 100 };
     char title[256], why[1024];
     if (!folder || !p->recorder || p->written) return failure;
+    if (!p->steps) { /* of a finished run that was resumed: what its profile says stands */
+        p->written = true;
+        snprintf(p->line, sizeof p->line, "no profile: no step was recorded");
+        return failure;
+    }
     snprintf(why, sizeof why, "%s", failure ? rn_error() : "");
     tool_profile_title(title, c, stem, "train", d);
     const rn_status status = tool_profile_write(p, folder, title, &style);

@@ -37,11 +37,14 @@ struct tool_profile {
     char lost[480], line[4096]; /* why ./train's could not be written; what it says */
 };
 
-/* RN_EUSAGE: a name that is none of a file. */
+/* And measures how fast memory is.  RN_EUSAGE: a name that is none of a file. */
 rn_status tool_profile_open(struct tool_profile *p, const char *name, int64_t steps, int threads, int workers);
 /* The one that ./train's flags ask for, if they do. */
 rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *o);
 rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d);
+/* RN_EUSAGE: --batch-size asks for more images than there are.  Training would take those, but of what is measured a
+ * batch is as large as it says. */
+rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t there, const char *set);
 /* One line about the net, the batch, the arithmetic and the threads; mode: "train" or "infer". */
 void tool_profile_title(char title[256], const struct rn_train_config *c, const char *stem, const char *mode,
                         const struct tool_device *d);
