@@ -69,7 +69,7 @@ static rn_status check_limits(const struct session *s)
 static bool is_measured(const struct opt_set *o)
 {
     const char *preset = opt_text(o, "preset");
-    return opt_switch(o, "profile") || (preset && !strncmp(preset, "exp", 3));
+    return opt_switch(o, "profile") || (preset && strlen(preset) == 4 && !strncmp(preset, "exp", 3));
 }
 
 /* Flags to a complete configuration: data set open, every setting explicit, device ready. */
@@ -106,7 +106,9 @@ static rn_status prepare(struct session *s)
     if ((st = check_limits(s)) || (st = tool_train_settle(o, s->data))) return st;
     if (!(s->arguments = opt_values(o))) return RN_ENOMEM;
     if ((st = tool_train_config(&s->config, o, s->data, s->file))) return st;
-    if (is_measured(o) && (st = tool_profile_batch(o, s->config.batch, s->data->train.count, s->data->name))) return st;
+    if (is_measured(o) && (st = tool_profile_batch(o, s->config.batch, s->data->train.count, s->config.limit_train,
+                                                   s->data->name)))
+        return st;
     s->config.hash_steps = s->hash;
     s->config.build = s->build;
     s->config.arguments = s->arguments;
@@ -173,6 +175,8 @@ static void say_skipped(struct session *s, const struct rn_step *step)
     if (!rn_text_status(&line)) say(s, line.data);
     rn_text_free(&line);
 }
+
+static void on_line(void *arg, const char *line) { say(arg, line); }
 
 static void on_step(void *arg, const struct rn_step *step)
 {
@@ -372,10 +376,17 @@ static rn_status conclude(struct session *s, double started, bool idle)
     return st;
 }
 
+/* Steps until the run is done, unless it ends early. */
+static int64_t steps_left(const struct session *s)
+{
+    const int64_t whole = s->config.epochs * rn_trainer_steps_per_epoch(s->trainer), most = s->config.max_steps;
+    return (most < 0 ? whole : RN_MIN(whole, most)) - rn_trainer_steps(s->trainer);
+}
+
 static rn_status train(struct session *s)
 {
-    struct rn_observer o = { .arg = s, .on_step = on_step, .on_epoch = on_epoch, .stop = tool_stop_asked,
-                             .save = tool_save_asked };
+    struct rn_observer o = { .arg = s, .on_step = on_step, .on_epoch = on_epoch, .on_line = on_line,
+                             .stop = tool_stop_asked, .save = tool_save_asked };
     double started = rn_seconds();
     rn_status st = create_trainer(s);
     if (!st) st = open_run(s);
@@ -384,7 +395,7 @@ static rn_status train(struct session *s)
         say(s, "no cairo here, so no curves.png: install libcairo2 (Debian, Ubuntu) or cairo (others)");
     if (!st) st = draw_curves(s);
     int64_t before = st ? 0 : rn_trainer_steps(s->trainer);
-    tool_profile_start(&s->profile);
+    if (!st) tool_profile_start_train(&s->profile, s->hash ? 0 : steps_left(s));
     if (!st) st = rn_train(s->trainer, s->run, &o);
     if (s->run && (st == RN_EFAIL || st == RN_EINTR || st == RN_EINPUT)) rn_run_log(s->run, rn_error());
     st = write_profile(s, st);
@@ -446,7 +457,6 @@ static rn_status run(struct session *s)
     if (opt_text(o, "preview") && (st = preview(s))) return st;
     if (opt_switch(o, "dry-run")) return tool_dry_run(&s->config, &s->device, s->arguments, s->json);
     tool_stop_catch();
-    tool_save_catch();
     return earlier ? verify(s) : train(s);
 }
 
@@ -467,6 +477,7 @@ static void end(struct session *s)
 int main(int argc, char **argv)
 {
     static struct session s;
+    tool_save_catch(); /* before there is something to save, the signal is not to end the program */
     opt_begin(&s.o, "train", "trains, fine-tunes, resumes a ResNet");
     opt_add(&s.o, tool_train_rows, tool_train_rows_count);
     opt_add(&s.o, opt_net, opt_net_count);

@@ -27,7 +27,7 @@ enum rn_variant {
     RN_V_SMALL = 1 << 13,       /* values near 2^-56, and such whose products are: Q gives +0 (A30) */
     RN_V_REFLECT = 1 << 14,     /* pictures are reflected at their edges */
     RN_V_GIVEN = 1 << 15,       /* a verdict is given, and it is 1 */
-    RN_V_HELD = 1 << 16         /* a verdict is given that is not: nothing changes */
+    RN_V_HELD = 1 << 16         /* a verdict is given that is not 1: nothing changes */
 };
 #define RN_VARIANT_CHARS 128
 /* "bias+in_place"; "plain" for 0. */

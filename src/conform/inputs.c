@@ -74,7 +74,7 @@ static void fill_operand(struct rn_operand *o, struct rn_random *r, const struct
         return;
     }
     if (strcmp(o->name, "given") == 0) {
-        *(int32_t *)o->host = call->c->variant & RN_V_GIVEN ? 1 : 0;
+        *(int32_t *)o->host = call->c->variant & RN_V_GIVEN ? 1 : -1; /* what is not 1 counts as 0 */
         return;
     }
     for (size_t i = 0; i < o->count; i++) {

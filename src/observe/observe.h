@@ -33,6 +33,7 @@ struct rn_epoch {
 };
 
 double rn_peak_rss_mb(void); /* of this process so far; 1 MB = 2^20 bytes */
+void rn_peak_rss_reset(void); /* the peak is counted from now on, where the system lets one say so */
 double rn_rss_mb(void);      /* what it has in memory now; 0 where the system does not say */
 #define RN_CPU_NAME 160
 const char *rn_cpu_name(char out[RN_CPU_NAME]); /* what the system calls the CPU, printable; for the record */

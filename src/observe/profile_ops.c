@@ -240,8 +240,7 @@ static void conv2d_fold(void *dev, float *folded, float *bias, const float *weig
 {
     INNER(dev);
     CALL(conv_op(w->element, RN_OP_FOLD, s, 0),
-         ops->conv2d_fold(w->dev, folded, bias, weights, gamma, beta, running_mean,
-                                                        running_var, s, bn));
+         ops->conv2d_fold(w->dev, folded, bias, weights, gamma, beta, running_mean, running_var, s, bn));
 }
 
 /* -- linear -------------------------------------------------------------------------------------- */
@@ -313,8 +312,8 @@ static void batchnorm_backward(void *dev, void *dsrc, void *dadd, float *dgamma,
 {
     INNER(dev);
     CALL(norm_op(w->element, RN_OP_BN_BACK, s),
-         ops->batchnorm_backward(w->dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src,
-                                                               saved, gamma, beta, s, workspace));
+         ops->batchnorm_backward(w->dev, dsrc, dadd, dgamma, dbeta, ddst, dst, src, saved, gamma, beta, s,
+                                 workspace));
 }
 
 static void batchnorm_backward_eval(void *dev, void *dsrc, void *dadd, float *dgamma, float *dbeta,

@@ -76,6 +76,16 @@ static rn_status end_stopped(struct loop *l)
                    l->run ? "; go on with --resume " : "", l->run ? rn_run_last(l->run) : "");
 }
 
+static rn_status save_as_asked(struct loop *l)
+{
+    char line[512];
+    rn_status status = save(l, false);
+    if (status || !l->run || !l->o->on_line) return status;
+    snprintf(line, sizeof line, "as asked: the state after step %" PRId64 " is in %s", l->saved, rn_run_last(l->run));
+    l->o->on_line(l->o->arg, line);
+    return RN_OK;
+}
+
 static rn_status do_step(struct loop *l)
 {
     struct rn_step s;
@@ -84,8 +94,8 @@ static rn_status do_step(struct loop *l)
     if (l->run && (status = rn_run_step(l->run, &s))) return status;
     if (l->o->on_step) l->o->on_step(l->o->arg, &s);
     const int64_t every = l->t->c.checkpoint_every;
-    const bool asked = l->o->save && l->o->save(l->o->arg);
-    return asked || (every > 0 && s.step % every == 0) ? save(l, false) : RN_OK;
+    if (l->o->save && l->o->save(l->o->arg)) return save_as_asked(l);
+    return every > 0 && s.step % every == 0 ? save(l, false) : RN_OK;
 }
 
 static rn_status do_epoch_end(struct loop *l)

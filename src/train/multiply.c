@@ -24,6 +24,11 @@ void rn_multiplier_free(struct rn_multiplier *m)
     *m = (struct rn_multiplier){0};
 }
 
+void rn_multiplier_reset(const struct rn_multiplier *m)
+{
+    if (m->net) rn_net_ops(m->net)->copy(rn_net_dev(m->net), m->zeros + m->piece, m->zeros, m->piece * sizeof(float));
+}
+
 void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor, const int32_t *given)
 {
     const struct rn_sgd hp = { .momentum = factor, .given = given };

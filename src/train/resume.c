@@ -361,6 +361,7 @@ rn_status rn_trainer_resume(struct rn_trainer *t, const struct rn_checkpoint *c,
         const struct rn_value *planned = rn_dict_get(c->arguments, "epochs");
         if (planned && t->c.epochs > planned->integer) s.stopped = false; /* more were asked for */
         apply(t, &s, first, second, updates);
+        t->damaged = 0; /* nothing is left of what was */
     }
     rn_free(first);
     rn_free(second);

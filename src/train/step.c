@@ -4,7 +4,7 @@
  * The whole step is queued on the device: forward, loss, backward, running statistics, update.  Whether it may change
  * anything is decided there, by the verdicts that slots are given; losses, logits and verdicts are read at its end.
  * That is the only time that the host waits for the device, but for steps of several parts, once a part; for clipping,
- * whose norm is made on the host; and for a loss that is scaled by less than 1.
+ * whose norm is made on the host; for a loss that is scaled by less than 1; and for the hash of a step that has one.
  */
 #include "train/trainer.h"
 #include "base/marks.h"
@@ -23,7 +23,8 @@ struct step {
     bool last;
     float *gradients;        /* device: of the part; after the last one the step's */
     const int32_t *finite;   /* device: the verdict on them */
-    const int32_t *goes_on;  /* device: that on the step, which an overflow may not end */
+    const int32_t *goes_on;  /* device: the verdict that statistics and average are given: not stopped by an overflow
+                                that costs the step its update only */
     struct rn_sum loss;      /* of the parts that are done, and so on */
     int64_t correct, images;
     bool overflow;
@@ -99,16 +100,16 @@ static void queue_part(void *arg)
     const size_t logits = (size_t)s->batch.n * (size_t)t->c.arch.classes;
     rn_net_forward_images(t->net, &s->batch.images, true);
     rn_net_loss(t->net, NULL, NULL, s->total, t->c.smoothing);
-    /* A23: the losses are finite if the logits are. */
-    const int32_t *loss = judge(t, RN_OF_LOGITS, rn_net_training_logits(t->net), logits, NULL);
-    rn_scale_loss(t, s->batch.n, loss);
+    /* A23: the losses are finite if, and only if, the logits are. */
+    const int32_t *scored = judge(t, RN_OF_LOGITS, rn_net_training_logits(t->net), logits, NULL);
+    rn_scale_loss(t, s->batch.n, scored);
     rn_net_backward(t->net);
     s->gradients = rn_net_gradients(t->net);
-    s->finite = judge(t, RN_OF_GRADIENTS, s->gradients, rn_net_trainable_count(t->net), loss);
+    s->finite = judge(t, RN_OF_GRADIENTS, s->gradients, rn_net_trainable_count(t->net), scored);
     if (t->sum) add_to_sum(s);
     if (s->last) unscale(s);
     if (s->status) return;
-    s->goes_on = rn_may_skip(t) ? loss : s->finite;
+    s->goes_on = rn_may_skip(t) ? scored : s->finite;
     rn_net_commit_given(t->net, s->goes_on);
 }
 
@@ -150,6 +151,10 @@ static rn_status collect(struct step *s)
     struct rn_trainer *t = s->t;
     int32_t verdict[RN_VERDICTS];
     t->ops->read(t->dev, verdict, t->verdict, sizeof verdict);
+    if (s->last && (verdict[RN_OF_WEIGHTS] & ~1)) { /* no verdict: the device failed, and nobody knows what is there */
+        t->damaged = t->s.step + 1;
+        return rn_fail(RN_EFAIL, "step %" PRId64 ": the device failed", t->damaged);
+    }
     rn_status status = score_part(s);
     if (status) return status;
     const bool part = verdict[RN_OF_GRADIENTS] == 1, sum = !t->sum || !s->last || verdict[RN_OF_SUM] == 1;
@@ -160,7 +165,7 @@ static rn_status collect(struct step *s)
         return rn_scaled_failure(t, rn_fail(RN_EFAIL, "step %" PRId64 ": the sum of its parts' gradients is not finite",
                                             t->s.step + 1));
     }
-    t->damaged = s->last && verdict[RN_OF_WEIGHTS] != 1;
+    if (s->last && verdict[RN_OF_WEIGHTS] != 1) t->damaged = t->s.step + 1;
     return rn_trainer_intact(t);
 }
 
@@ -176,11 +181,12 @@ static rn_status run_part(struct step *s)
     return collect(s);
 }
 
-/* What no verdict guards, as it was before the step. */
-static void take_back(struct rn_trainer *t, const struct rn_optimizer *opt, bool statistics)
+/* What no verdict guards, as it was before the step: after an overflow the optimiser's count, after a failure all. */
+static void take_back(struct rn_trainer *t, const struct rn_optimizer *opt, bool failed)
 {
     t->opt = *opt;
-    if (!statistics) return;
+    if (!failed) return;
+    rn_multiplier_reset(&t->times);
     memcpy(rn_net_batches(t->net), t->batches, t->counters * sizeof *t->batches);
     if (t->sum)
         t->ops->copy(t->dev, rn_net_buffers(t->net), t->buffers, rn_net_buffer_count(t->net) * sizeof(float));

@@ -159,7 +159,7 @@ struct rn_observer {
     void *arg;
     void (*on_step)(void *arg, const struct rn_step *s);
     void (*on_epoch)(void *arg, const struct rn_epoch *e);
-    void (*on_line)(void *arg, const char *line);
+    void (*on_line)(void *arg, const char *line); /* something to tell */
     rn_stop_fn *stop;
     rn_stop_fn *save;   /* asked after each step: whether to save now and go on */
 };

@@ -185,7 +185,7 @@ bool rn_trainer_epoch_pending(const struct rn_trainer *t)
 rn_status rn_trainer_intact(const struct rn_trainer *t)
 {
     if (!t->damaged) return RN_OK;
-    return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->s.step + 1);
+    return rn_fail(RN_EFAIL, "step %" PRId64 ": the update made a weight not finite", t->damaged);
 }
 
 bool rn_trainer_done(const struct rn_trainer *t)

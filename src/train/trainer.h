@@ -49,7 +49,8 @@ struct rn_multiplier {
 rn_status rn_multiplier_create(struct rn_multiplier *m, struct rn_net *net);
 void rn_multiplier_free(struct rn_multiplier *m);
 /* x[i] = F(x[i] * f32(factor)) on the device, given a verdict or NULL.  Where that is not finite, m is of no more
- * use. */
+ * use until it is reset. */
+void rn_multiplier_reset(const struct rn_multiplier *m);
 void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor, const int32_t *given);
 
 /* -- clipping ---------------------------------------------------------------------------------- */
@@ -114,7 +115,8 @@ struct rn_trainer {
     int64_t resumed_at;             /* step at which this process began */
     int64_t steps_per_epoch, count; /* of the training split, after --limit-train */
     bool begun;                     /* the loader stands at step_in_epoch */
-    bool damaged;                   /* an update made a weight not finite: never save this */
+    int64_t damaged;                /* the step whose update made a weight not finite, or may have: never save this;
+                                       0: none */
     int32_t *verdict;               /* device, [RN_VERDICTS] */
     float *sum, *buffers;           /* device, parts > 1: gradients; statistics to restore */
     int64_t *batches;               /* [counters] of the net, to restore */

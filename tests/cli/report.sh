@@ -21,10 +21,12 @@ refuses "table where nothing can be written, before measuring" 4 '/proc' \
 parent=$!
 sleep 2
 child=$(sed 's/ .*//' /proc/$parent/task/$parent/children 2>/dev/null)
-kill $parent
+alive=no
+kill $parent 2>/dev/null && alive=yes
 wait $parent 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "${child:-0}" 2>/dev/null && sleep 1; done
-if [ -z "$child" ]; then skip "nobody measures for a bench that is gone: children cannot be listed here"
+if [ $alive = no ]; then fail "nobody measures for a bench that is gone" "it was gone before: $(why)"
+elif [ -z "$child" ]; then skip "nobody measures for a bench that is gone: children cannot be listed here"
 elif kill -0 "$child" 2>/dev/null; then fail "nobody measures for a bench that is gone" "$child is at it"; kill "$child"
 else pass "nobody measures for a bench that is gone"; fi
 

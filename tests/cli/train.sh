@@ -70,6 +70,12 @@ run_small profiled --profile
 cp "$T/profiled/profiler_train_summary.txt" "$T/profile.txt"
 run "$BIN/train" --resume "$T"/profiled/checkpoints/*_last.pth --max-steps 2 --profile --quiet
 same "a finished run that is resumed keeps its profile" "$T/profile.txt" "$T/profiled/profiler_train_summary.txt"
+run "$BIN/train" --data demo --stem cifar-pool --batch-size 2 --limit-val 2 --max-steps 25 --profile --profile-steps 5 --quiet \
+    --output "$T/later"
+if grep -q '^5 steps of ' "$T/later/profiler_train_summary.txt" &&
+    ! grep -q 'hash of the weights' "$T/later/profiler_train_summary.txt"; then pass "a profile of steps that are not hashed"
+else fail "a profile of steps that are not hashed" "$(sed -n 3p "$T/later/profiler_train_summary.txt") $(why)"; fi
+prints "... and of those where there are no others" '^2 steps of ' cat "$T/profiled/profiler_train_summary.txt"
 run_small mixed --amp bf16
 if [ $status = 0 ] && grep -q '"numerics": "bf16"' "$T/mixed/summary.json"; then
     pass "--amp bf16 trains, and the summary says so"

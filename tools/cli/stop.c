@@ -49,10 +49,10 @@ void tool_save_catch(void)
 
 int tool_save_asked(void *arg)
 {
-    const int asked = save_signal;
     (void)arg;
-    save_signal = 0;
-    return asked;
+    if (!save_signal) return 0;
+    save_signal = 0; /* one that comes from here on is another */
+    return 1;
 }
 
 int tool_stop_asked(void *arg)

@@ -30,9 +30,10 @@ rn_status tool_profile_open(struct tool_profile *p, const char *name, int64_t st
     *p = (struct tool_profile){ .most = steps, .threads = threads };
     snprintf(p->name, sizeof p->name, "%s", name);
     rn_status status = rn_recorder_create(&p->recorder, &config);
-    /* Before the run has memory of its own, so that its peak is the run's. */
-    if (!status) p->machine.gbytes = rn_memory_bandwidth(threads);
-    return status;
+    if (status) return status;
+    p->machine.gbytes = rn_memory_bandwidth(threads); /* before the run has memory of its own: the peak is to be its */
+    rn_peak_rss_reset();
+    return RN_OK;
 }
 
 rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *o)
@@ -50,10 +51,14 @@ rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d)
     return rn_observe(&d->ops, &d->dev);
 }
 
-rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t there, const char *set)
+rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t images, int64_t limit, const char *set)
 {
-    if (opt_source_of(o, "batch-size") != OPT_FLAG || batch <= there) return RN_OK;
-    return rn_fail(RN_EUSAGE, "--batch-size: %d images; %s has %" PRId64, batch, set, there);
+    const enum opt_source source = opt_source_of(o, "batch-size");
+    const bool asked = source == OPT_FLAG || (source == OPT_FILE && !opt_text(o, "preset"));
+    const int64_t there = limit > 0 ? RN_MIN(limit, images) : images;
+    if (!asked || batch <= there) return RN_OK;
+    return rn_fail(RN_EUSAGE, "--batch-size: %d images; %s has %" PRId64 "%s", batch, set, there,
+                   there < images ? " of them as limited" : "");
 }
 
 void tool_profile_title(char title[256], const struct rn_train_config *c, const char *stem, const char *mode,
@@ -71,6 +76,12 @@ void tool_profile_start(struct tool_profile *p)
     p->machine.gflops = rn_peak_gflops(p->threads, p->isa);
     rn_recorder_start(p->recorder);
     p->began = p->last = p->epoch = rn_nanoseconds();
+}
+
+void tool_profile_start_train(struct tool_profile *p, int64_t steps_left)
+{
+    if (steps_left >= RN_HASHED_STEPS + p->most) p->wait = RN_HASHED_STEPS;
+    else tool_profile_start(p);
 }
 
 bool tool_profile_step(struct tool_profile *p, int64_t images)
@@ -162,7 +173,7 @@ static rn_status sum_up(struct tool_profile *p, const char *title, const struct 
     struct rn_profile_style s = *style;
     rn_status status = rn_profile_make(&p->result, rn_recorder_recording(p->recorder), "step", style->by_shape);
     if (status) return status;
-    /* On both sides of the steps, should the machine be busy on one of them. */
+    /* The peak on both sides of the steps, should the machine be busy on one of them. */
     p->machine.gflops = RN_MAX(p->machine.gflops, rn_peak_gflops(p->threads, p->isa));
     s.machine = p->machine;
     if (p->result.steps) {
@@ -206,6 +217,10 @@ bool tool_profile_observe(struct tool_profile *p, const struct rn_step *step)
 {
     const int64_t before = step->step_in_epoch == 1 ? 0 : p->of_epoch;
     p->of_epoch = step->images;
+    if (p->wait) {
+        if (!--p->wait) tool_profile_start(p);
+        return false;
+    }
     return tool_profile_step(p, step->images - before);
 }
 

@@ -26,6 +26,7 @@ struct tool_profile {
     const char *isa, *numerics;
     int64_t most, steps, images; /* steps to record; recorded */
     int64_t of_epoch;          /* images that ./train has seen in this epoch */
+    int64_t wait;              /* steps of ./train until recording begins */
     bool on, written;
     uint64_t began, last, epoch; /* when recording, the step, the epoch began */
     struct rn_text summary;    /* what profiler_NAME_summary.txt holds */
@@ -42,13 +43,16 @@ rn_status tool_profile_open(struct tool_profile *p, const char *name, int64_t st
 /* The one that ./train's flags ask for, if they do. */
 rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *o);
 rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d);
-/* RN_EUSAGE: --batch-size asks for more images than there are.  Training would take those, but of what is measured a
- * batch is as large as it says. */
-rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t there, const char *set);
+/* RN_EUSAGE: --batch-size, other than a preset's, asks for more images than the set has or the limit leaves (0: all).
+ * Training would take those, but of what is measured a batch is as large as it says. */
+rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t images, int64_t limit, const char *set);
 /* One line about the net, the batch, the arithmetic and the threads; mode: "train" or "infer". */
 void tool_profile_title(char title[256], const struct rn_train_config *c, const char *stem, const char *mode,
                         const struct tool_device *d);
 void tool_profile_start(struct tool_profile *p);
+/* ./train: at once or, where so many steps are left that it fits, behind the steps whose weights are hashed, which take
+ * longer than others. */
+void tool_profile_start_train(struct tool_profile *p, int64_t steps_left);
 /* A step of so many images is done.  After the last that is wanted recording stops; true: that was it. */
 bool tool_profile_step(struct tool_profile *p, int64_t images);
 void tool_profile_epoch(struct tool_profile *p, int64_t epoch); /* is over */
