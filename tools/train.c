@@ -106,9 +106,7 @@ static rn_status prepare(struct session *s)
     if ((st = check_limits(s)) || (st = tool_train_settle(o, s->data))) return st;
     if (!(s->arguments = opt_values(o))) return RN_ENOMEM;
     if ((st = tool_train_config(&s->config, o, s->data, s->file))) return st;
-    if (is_measured(o) && (st = tool_profile_batch(o, s->config.batch, s->data->train.count, s->config.limit_train,
-                                                   s->data->name)))
-        return st;
+    if (is_measured(o) && (st = tool_profile_batch(o, s->config.batch, s->data->train.count, s->data->name))) return st;
     s->config.hash_steps = s->hash;
     s->config.build = s->build;
     s->config.arguments = s->arguments;

@@ -137,10 +137,8 @@ static rn_status prepare(struct profile_run *r)
     if (!status) status = tool_train_settle(o, r->data);
     if (!status) status = tool_train_config(&r->config, o, r->data, NULL);
     if (!status)
-        status = trains(r) ? tool_profile_batch(o, r->config.batch, r->data->train.count, r->config.limit_train,
-                                                r->data->name)
-                           : tool_profile_batch(o, r->config.batch, r->data->val.count, r->config.limit_val,
-                                                r->data->name);
+        status = tool_profile_batch(o, r->config.batch, (trains(r) ? &r->data->train : &r->data->val)->count,
+                                    r->data->name);
     if (!status) status = rn_folder_make(opt_text(o, "output"));
     if (status) return status;
     if (!r->config.limit_val && trains(r)) r->config.limit_val = r->config.val_batch; /* should an epoch end */

@@ -51,14 +51,12 @@ rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d)
     return rn_observe(&d->ops, &d->dev);
 }
 
-rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t images, int64_t limit, const char *set)
+rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t there, const char *set)
 {
     const enum opt_source source = opt_source_of(o, "batch-size");
     const bool asked = source == OPT_FLAG || (source == OPT_FILE && !opt_text(o, "preset"));
-    const int64_t there = limit > 0 ? RN_MIN(limit, images) : images;
     if (!asked || batch <= there) return RN_OK;
-    return rn_fail(RN_EUSAGE, "--batch-size: %d images; %s has %" PRId64 "%s", batch, set, there,
-                   there < images ? " of them as limited" : "");
+    return rn_fail(RN_EUSAGE, "--batch-size: %d images; %s has %" PRId64, batch, set, there);
 }
 
 void tool_profile_title(char title[256], const struct rn_train_config *c, const char *stem, const char *mode,

@@ -43,9 +43,9 @@ rn_status tool_profile_open(struct tool_profile *p, const char *name, int64_t st
 /* The one that ./train's flags ask for, if they do. */
 rn_status tool_profile_open_train(struct tool_profile *p, const struct opt_set *o);
 rn_status tool_profile_device(struct tool_profile *p, struct tool_device *d);
-/* RN_EUSAGE: --batch-size, other than a preset's, asks for more images than the set has or the limit leaves (0: all).
- * Training would take those, but of what is measured a batch is as large as it says. */
-rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t images, int64_t limit, const char *set);
+/* RN_EUSAGE: --batch-size, other than a preset's, asks for more images than the set has.  Training would take those,
+ * but of what is measured a batch is as large as it says, unless images are left out on purpose (--limit-train). */
+rn_status tool_profile_batch(const struct opt_set *o, int batch, int64_t there, const char *set);
 /* One line about the net, the batch, the arithmetic and the threads; mode: "train" or "infer". */
 void tool_profile_title(char title[256], const struct rn_train_config *c, const char *stem, const char *mode,
                         const struct tool_device *d);
