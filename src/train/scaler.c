@@ -10,7 +10,6 @@
 #include "base/real.h"
 #include "base/text.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -48,9 +48,9 @@ struct rn_multiplier {
 };
 rn_status rn_multiplier_create(struct rn_multiplier *m, struct rn_net *net);
 void rn_multiplier_free(struct rn_multiplier *m);
+void rn_multiplier_reset(const struct rn_multiplier *m); /* as it was created */
 /* x[i] = F(x[i] * f32(factor)) on the device, given a verdict or NULL.  Where that is not finite, m is of no more
  * use until it is reset. */
-void rn_multiplier_reset(const struct rn_multiplier *m);
 void rn_multiply(const struct rn_multiplier *m, float *x, size_t count, double factor, const int32_t *given);
 
 /* -- clipping ---------------------------------------------------------------------------------- */
